@@ -46,6 +46,7 @@ async function showLabel(box, row, words) {
     element("div", { class: "group" }, gold.wrong ? null : button("wrong", "Mark it as wrong", () => act("wrong")),
       now ? button("undo", `Take the data's answer again: ${clipped(gold.target, 40)}`, () => act("undo")) : null),
     gold.wrong || words ? null : soft("Marked as wrong, the example is left out of the next run."), said].filter(Boolean));
+  if (words) (box.querySelector("button.undo") ?? answer).focus(); // the button that had it is gone
 }
 
 // One of a few answers is chosen, where the reply is often the right one; others are written.
