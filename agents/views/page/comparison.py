@@ -15,8 +15,9 @@ from protocols.text import one_line, printable
 
 MOST = 300
 """Most test examples in the table of those that differ."""
-WIDTH, LINE, LEFT, RIGHT = 640, 30, 220, 30
-"""Of the plot, in pixels: its width, the height of a line, and what is kept free at both sides."""
+WIDTH, LINE, SIDE = 420, 46, 30
+"""Of the plot, in pixels: its width, which a phone has room for, the height of a run, and what is kept free at both
+sides."""
 
 
 def write_comparison(beside: Beside, path: Path) -> None:
@@ -66,7 +67,7 @@ def _plot(sides: Sequence[Side]) -> str:
     height = LINE * len(known) + 24
 
     def x(value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (value / reach + 1) / 2
+        return SIDE + (WIDTH - 2 * SIDE) * (value / reach + 1) / 2
 
     drawn = [f'<line class="zero" x1="{x(0):.1f}" y1="0" x2="{x(0):.1f}" y2="{height - 20}"/>']
     drawn += [
@@ -74,18 +75,17 @@ def _plot(sides: Sequence[Side]) -> str:
         for at in (-reach, 0, reach)
     ]
     for place, (side, value, (low, high)) in enumerate(known):
-        y, kind = LINE * (place + 0.5), "open" if low <= 0 <= high else "told"
-        drawn.append(f'<text class="label" x="0" y="{y + 4}">{_text(side.directory, 28)}</text>')
-        drawn.append(f'<line class="whole" x1="{x(low):.1f}" y1="{y}" x2="{x(high):.1f}" y2="{y}"/>')
-        drawn.append(f'<circle class="{kind}" cx="{x(value):.1f}" cy="{y}" r="5"/>')
+        y, kind = LINE * (place + 0.72), "open" if low <= 0 <= high else "told"
+        drawn.append(f'<text class="label" x="0" y="{y - 14:.1f}">{_text(side.directory, 56)}</text>')
+        drawn.append(f'<line class="whole" x1="{x(low):.1f}" y1="{y:.1f}" x2="{x(high):.1f}" y2="{y:.1f}"/>')
+        drawn.append(f'<circle class="{kind}" cx="{x(value):.1f}" cy="{y:.1f}" r="5"/>')
     label = "; ".join(
         f"{side.directory}: {value:+.3f}, {low:+.3f} to {high:+.3f}" for side, value, (low, high) in known
     )
     legend = '<p class="legend">A filled circle: the interval does not include 0.</p>'
     return (
-        f'<div class="scroll" tabindex="0"><svg class="plot" role="img" aria-label="{_text(label, 1000)}" '
-        f'viewBox="0 0 {WIDTH} {height}">'
-        f"{''.join(drawn)}</svg></div>{legend}"
+        f'<svg class="plot" role="img" aria-label="{_text(label, 1000)}" viewBox="0 0 {WIDTH} {height}">'
+        f"{''.join(drawn)}</svg>{legend}"
     )
 
 
