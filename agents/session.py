@@ -18,6 +18,7 @@ from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.config.loading import remarks
 from agents.config.roles import secrets
+from agents.directory.own_labels import later_labels
 from agents.directory.run_directory import LOG
 from agents.history.progress import progress_of
 from agents.models.accounts import Accounts
@@ -146,6 +147,8 @@ class Session:
         run.say = tell
         run.evaluator.unanswered.tell = log.program_failed
         for line in run.loads:
+            say(line)
+        if run.resumed and (line := later_labels(run.configuration, run.directory)):
             say(line)
         for remark in remarks(run.first, run.task) if not run.resumed else ():
             log.doubted(remark, aloud=alone)

@@ -15,13 +15,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
+import anyio
 import orjson
 import pytest
 from anyio import to_thread
 from typer.testing import CliRunner
 
-import run
 from agents.api import train
+from agents.archive.ends import INTERRUPTED
 from agents.config.catalogue import OPERATORS
 from agents.config.configuration import build, load
 from agents.config.loading import sources
@@ -30,11 +31,13 @@ from agents.config.tables import CapsTable
 from agents.directory.resume_fingerprint import FREE, FREE_OF_PROVIDERS
 from agents.directory.run_directory import JOURNAL
 from agents.exports.formats import FORMATS as FORMATS_OF_EXPORT
+from agents.history.progress import Progress
 from agents.imports.writing import ORIGINS
 from agents.programs.bound import Bound
 from agents.programs.worker import ANSWERS
 from agents.programs.workers import question
 from agents.results.saved import load_prompt
+from agents.run.opening import open_run
 from agents.run.steering import settable
 from examples.agent.program import PRICES
 from memory.journals.reading import read_calls, read_journal
@@ -42,19 +45,23 @@ from protocols.data import load_examples
 from protocols.files import prompt_file
 from protocols.kinds.kinds import TASK_KINDS
 from protocols.messages import (
+    Accept,
     Assignment,
     Candidate,
     Change,
     Continue,
+    Envelope,
     Evaluation,
     Freeze,
     Inject,
     Message,
     Pause,
+    Reject,
     Stop,
 )
 from protocols.program import Prompts
 from protocols.prompt import FORMS, Prompt, Section
+from run import app
 from tests.guard import python_path
 from tests.pages import KEY, README, ROOT, blocks, checkout, commands, execute, page
 from tests.renderers import plainly, python
@@ -110,6 +117,7 @@ COMMANDED = [
     "docs/moving.md",
     "docs/beginning.md",
     "docs/comparing.md",
+    "docs/data.md",
     "docs/simulator.md",
     "docs/spending.md",
     "docs/sweeps.md",
@@ -146,19 +154,53 @@ async def test_every_command_of_a_page_runs_as_it_is_written(tmp_path: Path, nam
             await to_thread.run_sync(execute, command, tmp_path, server)
 
 
+SEARCHES_TO_STEER = re.findall(r"^    (python run.py search .*)$", STEERING_PAGE, re.MULTILINE)
+
+
+async def test_every_command_about_edits_that_wait_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the numbers of two edits that wait in the place of those of the page."""
+    monkeypatch.chdir(tmp_path)
+    checkout(tmp_path)
+    words = shlex.split(SEARCHES_TO_STEER[1])
+    assert words[3::2] == ["examples/simulated.toml", "runs/reviewed", "search.review=true"]
+    progress, several, decided = Progress(), anyio.Event(), list[Message]()
+
+    async def look(envelope: Envelope) -> None:
+        progress.follow(envelope)
+        if len(progress.waiting) == 2:
+            several.set()
+        if isinstance(envelope.message, Accept | Reject):
+            decided.append(envelope.message)
+
+    async with (
+        open_run(load(Path(words[3]), words[7:]), {}, Path(words[5])) as run,
+        anyio.create_task_group() as tasks,
+    ):
+        run.bus.tap(look)
+        tasks.start_soon(run.search)
+        await several.wait()
+        there = iter([*progress.waiting])
+        for command in [each for each in commands(STEERING_PAGE) if "runs/reviewed" in each]:
+            said = [str(next(there)) if word.isdecimal() else word for word in command[2:]]
+            done = await to_thread.run_sync(CliRunner().invoke, app, said)
+            assert (done.exit_code, done.stderr) == (0, "")
+        await run.stop(INTERRUPTED)
+    assert [type(message) for message in decided] == [Accept, Reject]
+
+
 def test_every_command_about_steering_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     checkout(tmp_path)
-    [begin] = re.findall(r"^    (python run.py search .*)$", STEERING_PAGE, re.MULTILINE)
+    [begin, _] = SEARCHES_TO_STEER
     begun = [sys.executable, *shlex.split(begin)[1:]]
     with subprocess.Popen(begun, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
         assert search.stderr is not None
         assert "first prompt" in search.stderr.readline()
         first = (tmp_path / "runs" / "steered" / "first_prompt.txt").read_text(encoding="utf-8")
         (tmp_path / "mine.txt").write_text(first.replace("answer this", "answer that"), encoding="utf-8")
-        for command in commands(STEERING_PAGE):
+        for command in [words for words in commands(STEERING_PAGE) if "runs/steered" in words]:
             assert command[:2] == ["python", "run.py"]
-            done = CliRunner().invoke(run.app, command[2:])
+            done = CliRunner().invoke(app, command[2:])
             assert (done.exit_code, done.stderr) == (0, "")
             assert len(done.stdout.splitlines()) == 1
         _, errors = search.communicate()
@@ -436,21 +478,6 @@ async def test_a_judge_is_compared_with_people_as_it_is_written(tmp_path: Path) 
     command, _ = commands(METRICS_PAGE)
     async with WireServer(lambda turns: f"Score: {8 if 'book' in turns[-1][1] else 3}") as server:
         await to_thread.run_sync(execute, command, tmp_path, server)
-
-
-async def test_answers_are_corrected_as_it_is_written(tmp_path: Path) -> None:
-    labels = ("billing", "refund")
-    some = {
-        split: [{"id": f"{split}-{n}", "text": f"{split} {n}", "target": labels[n % 2]} for n in range(24)]
-        for split in SIZES
-    }
-    checkout(tmp_path)
-    write_task(tmp_path, splits=some).rename(tmp_path / "mine.toml")
-    async with WireServer(lambda turns: "billing") as server:
-        for command in commands(DATA_PAGE):
-            await to_thread.run_sync(execute, command, tmp_path, server)
-    [line] = (tmp_path / "small.labels.jsonl").read_bytes().splitlines()
-    assert orjson.loads(line) == {"id": "train-20", "wrong": True}
 
 
 def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:

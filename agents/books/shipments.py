@@ -17,6 +17,7 @@ from agents.directory.run_directory import (
     CONFIGURATION,
     FIRST_PROMPT,
     GIVEN,
+    LABELS,
     LOG,
     PARETO,
     PRICES,
@@ -33,7 +34,7 @@ from protocols.errors import StorageFailed
 FOLDERS = (GIVEN, BEST_PROMPTS)
 """The folders of a run directory, which have no folders in them."""
 FILES = (
-    *(CONFIGURATION, FIRST_PROMPT, RECORD, PRICES, SHARED_CAPS, LOG),
+    *(CONFIGURATION, LABELS, FIRST_PROMPT, RECORD, PRICES, SHARED_CAPS, LOG),
     *(BEST_PROMPT, BEST_FIELDS, BEST_OFFER, BEST_EXAMPLES, BEST_PASSAGES, TEST_SCORES, PARETO, RESULT, REPORT),
 )
 """Its files that are shipped, in this order, which is the order in which a run writes them: after the record comes

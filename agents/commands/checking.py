@@ -127,8 +127,7 @@ def label(
         if as_json:
             emit(asdict(done) | {"file": str(done.file)})
             return
-        change = f", from {done.before} to {done.target}" if done.what == "corrected" else ""
-        say(f"{done.split} example {done.id}: {done.what}{change}. {done.file} has {done.corrections:,} corrections.")
+        say(str(done))
 
 
 def judge(

@@ -26,6 +26,7 @@ from agents.commands.options import (
     with_batch,
 )
 from agents.config.configuration import Configuration, load
+from agents.directory.own_labels import later_labels
 from agents.engines import EngineName, chosen, limits_of
 from agents.models.quotas import Quotas
 from agents.results.finished import remedy
@@ -186,6 +187,8 @@ def train(
         raise KeyboardInterrupt(f"stopped at once; {foreground.goes_on(directory)}")
     if trained.already:
         tell(f"{directory} holds a run that is finished ({remedy(trained.result)}); this is its result")
+        if line := later_labels(configuration, directory):
+            tell(line)
     return trained.result, directory
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 import orjson
 
 from agents.config.configuration import Configuration
+from agents.config.loading import overlay_file
 from agents.directory.resume_fingerprint import BEFORE, check_findable, check_fingerprint
 from memory.storage.sqlite import claimed
 from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
@@ -34,6 +35,8 @@ CONFIGURATION, JOURNAL, CACHE, MEMORY = (
 )
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
 COMMANDS, GIVEN, PRICES, SHARED_CAPS = "commands.jsonl", "given", "prices.json", "shared_caps.json"
+LABELS = "labels.jsonl"
+"""The corrections of gold answers with which the run began."""
 REPORT, PARETO, TEST_SCORES = "report.html", "pareto.json", "test_scores.json"
 TRANSFER = "transfer.json"
 """The comparison of prompts on another model, see `agents/moving`."""
@@ -47,7 +50,7 @@ BEST_PROMPTS = "best_prompts"
 BEST = (BEST_PROMPT, BEST_PROMPTS, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, BEST_OFFER)
 KEPT = (JOURNAL, CACHE, MEMORY, *BEST, RESULT, PARETO, TEST_SCORES, LOG)
 """Files that are written only after the record. Commands are not among them, since they may be sent too early."""
-BEGINNINGS = (LOCK, f"{LOCK}-journal", GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
+BEGINNINGS = (LOCK, f"{LOCK}-journal", GIVEN, CONFIGURATION, LABELS, FIRST_PROMPT, COMMANDS)
 """Files that may be written before the record, and be left over by a process that was killed."""
 RUNS = Path("runs")
 BATCHES = "batches"
@@ -197,6 +200,8 @@ def claim(
         if record is None:
             write_configuration(directory, configuration)
             record = Record(uuid4().hex, time.time(), meaning)
+            path = overlay_file(configuration)
+            write(directory / LABELS, path.read_bytes() if path.exists() else b"")
             write(directory / FIRST_PROMPT, prompt_file.dumps(first).encode("utf-8"))
             write(directory / RECORD, orjson.dumps(asdict(record), option=orjson.OPT_INDENT_2) + b"\n")
         yield directory, record

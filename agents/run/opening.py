@@ -16,6 +16,7 @@ from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.config.own_instructions import critic_instruction, own_instructions
 from agents.config.roles import model_settings, roles
 from agents.directory.intact import check_intact
+from agents.directory.own_labels import with_own_labels
 from agents.directory.resume_fingerprint import resume_fingerprint
 from agents.directory.run_directory import (
     CACHE,
@@ -145,7 +146,8 @@ def _prepared(
     configuration: Configuration, environ: Mapping[str, str], directory: Path | None, share: Share | None
 ) -> tuple[Inputs, Ledger, Mapping[str, Any], int]:
     """The inputs, the ledger, what the run's decisions depend on, and how much a person has said so far."""
-    given, ledger = read_inputs(configuration), open_ledger(configuration, environ, share)
+    begun = with_own_labels(configuration, directory)
+    given, ledger = read_inputs(begun), open_ledger(configuration, environ, share)
     shared = share.budget if share else None
     takes = check_caps(configuration, given.task, given.first, ledger.prices, shared=shared)
     if shared and directory and find(directory) is None and (cap := shared.lacks(takes)):

@@ -78,6 +78,7 @@ class Answers:
     def _row(self, each: Exchange) -> Json:
         most = self._most
         return {
+            "id": each.example,
             "example": printable(each.example),
             "score": None if each.error else each.score,
             "inputs": [[printable(name), fit(text, most)] for name, text in each.inputs.items()],

@@ -15,8 +15,9 @@ from protocols.text import one_line, printable
 
 MOST = 300
 """Most test examples in the table of those that differ."""
-WIDTH, LINE, LEFT, RIGHT = 640, 30, 220, 30
-"""Of the plot, in pixels: its width, the height of a line, and what is kept free at both sides."""
+WIDTH, LINE, SIDE = 420, 46, 30
+"""Of the plot, in pixels: its width, which a phone has room for, the height of a run, and what is kept free at both
+sides."""
 
 
 def write_comparison(beside: Beside, path: Path) -> None:
@@ -49,12 +50,13 @@ def _scores(beside: Beside) -> str:
     return f"<p>{_text(heading(beside), 400)}</p>{_table(COLUMNS, rows)}{remarks}"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_text(column)}</th>" for column in columns)
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "scroll") -> str:
+    """`kind`: the classes of the box around it."""
+    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
     body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    hint = '<p class="legend hint">Wider than the screen: it scrolls sideways.</p>'
+    hint = '<p class="legend hint">What is wider than the screen scrolls sideways.</p>'
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'{hint}<div class="scroll" tabindex="0">{table}</div>'
+    return f'{hint}<div class="{kind}" tabindex="0">{table}</div>'
 
 
 def _plot(sides: Sequence[Side]) -> str:
@@ -65,7 +67,7 @@ def _plot(sides: Sequence[Side]) -> str:
     height = LINE * len(known) + 24
 
     def x(value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (value / reach + 1) / 2
+        return SIDE + (WIDTH - 2 * SIDE) * (value / reach + 1) / 2
 
     drawn = [f'<line class="zero" x1="{x(0):.1f}" y1="0" x2="{x(0):.1f}" y2="{height - 20}"/>']
     drawn += [
@@ -73,18 +75,17 @@ def _plot(sides: Sequence[Side]) -> str:
         for at in (-reach, 0, reach)
     ]
     for place, (side, value, (low, high)) in enumerate(known):
-        y, kind = LINE * (place + 0.5), "open" if low <= 0 <= high else "told"
-        drawn.append(f'<text class="label" x="0" y="{y + 4}">{_text(side.directory, 28)}</text>')
-        drawn.append(f'<line class="whole" x1="{x(low):.1f}" y1="{y}" x2="{x(high):.1f}" y2="{y}"/>')
-        drawn.append(f'<circle class="{kind}" cx="{x(value):.1f}" cy="{y}" r="5"/>')
+        y, kind = LINE * (place + 0.72), "open" if low <= 0 <= high else "told"
+        drawn.append(f'<text class="label" x="0" y="{y - 14:.1f}">{_text(side.directory, 56)}</text>')
+        drawn.append(f'<line class="whole" x1="{x(low):.1f}" y1="{y:.1f}" x2="{x(high):.1f}" y2="{y:.1f}"/>')
+        drawn.append(f'<circle class="{kind}" cx="{x(value):.1f}" cy="{y:.1f}" r="5"/>')
     label = "; ".join(
         f"{side.directory}: {value:+.3f}, {low:+.3f} to {high:+.3f}" for side, value, (low, high) in known
     )
     legend = '<p class="legend">A filled circle: the interval does not include 0.</p>'
     return (
-        f'<div class="scroll" tabindex="0"><svg class="plot" role="img" aria-label="{_text(label, 1000)}" '
-        f'viewBox="0 0 {WIDTH} {height}">'
-        f"{''.join(drawn)}</svg></div>{legend}"
+        f'<svg class="plot" role="img" aria-label="{_text(label, 1000)}" viewBox="0 0 {WIDTH} {height}">'
+        f"{''.join(drawn)}</svg>{legend}"
     )
 
 
@@ -106,10 +107,18 @@ def _part(part: Part, sides: Sequence[Side]) -> str:
         text = f'<div class="text">{shown}</div>' if lines else '<p class="soft">not in this prompt</p>'
         columns.append(f"<div><h4>{_text(side.directory)}</h4>{text}</div>")
     same = len({*part.texts}) == 1
-    words = "the same in all" if same else ", ".join(change.change for change in part.changes)
+    words = "the same in all" if same else _changes(part, sides)
     opened = "" if same else " open"
     summary = f"<summary>{_text(part.section)} <span class='soft'>{_text(words)}</span></summary>"
     return f'<details class="section"{opened}>{summary}<div class="beside">{"".join(columns)}</div></details>'
+
+
+def _changes(part: Part, sides: Sequence[Side]) -> str:
+    """What changes from the first run to the others: one word, if it is the same for all."""
+    kinds = [change.change for change in part.changes]
+    if len({*kinds}) == 1:
+        return kinds[0]
+    return ", ".join(f"{side.directory}: {kind}" for side, kind in zip(sides[1:], kinds, strict=True))
 
 
 def _line(line: str, mark: str) -> str:
@@ -121,7 +130,8 @@ def _examples(beside: Beside) -> str:
     rows = [(row.example, *(f"{score:.3g}" for score in row.scores)) for row in beside.differing[:MOST]]
     said = f"{len(beside.differing):,} of {beside.shared:,}"
     said += f"; the first {MOST} of them" if len(beside.differing) > MOST else ""
-    table = _table(("example", *(side.directory for side in beside.sides)), rows) if rows else ""
+    names = "example", *(side.directory for side in beside.sides)
+    table = _table(names, rows, "scroll tall numbers") if rows else ""
     return f"<p>{said}</p>{table}"
 
 

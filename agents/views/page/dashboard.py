@@ -57,10 +57,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """The actions of the buttons: `command` passes words on; `settings` names the settings that may be changed."""
+    """The actions of the buttons: `command` passes words on; `settings` names the settings that may be changed;
+    `label` looks up the gold answer of an example, by its id."""
 
     command: Steer
     settings: Sequence[str]
+    label: Callable[[str], Awaitable[Json]]
 
 
 class Dashboard:
@@ -84,6 +86,7 @@ class Dashboard:
                 web.get("/", self._page),
                 web.get("/events", self._events),
                 web.get(r"/candidate/{number:\d{1,9}}", self._detail),
+                web.get("/label", self._label),
                 web.post("/command", self._command),
             ]
         )
@@ -164,10 +167,18 @@ class Dashboard:
         found = await self._source.detail(int(request.match_info["number"]))
         return web.Response(body=orjson.dumps(found), content_type="application/json")
 
+    async def _label(self, request: web.Request) -> web.StreamResponse:
+        found = await self._steerable().label(request.query.get("id", ""))
+        return web.Response(body=orjson.dumps(found), content_type="application/json")
+
     async def _command(self, request: web.Request) -> web.StreamResponse:
+        return _said(await self._steerable().command(_words(await request.read())), 200)
+
+    def _steerable(self) -> Steering:
+        """:raises InputError: the page has no buttons."""
         if self._steering is None:
             raise InputError("this run cannot be steered from here")
-        return _said(await self._steering.command(_words(await request.read())), 200)
+        return self._steering
 
 
 def _words(body: bytes) -> Sequence[str]:

@@ -24,6 +24,7 @@ from memory.journals.journal_tail import follow
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Account
 from protocols.budget.prices import Price
+from protocols.data.mapping import NO_TARGET
 from protocols.files import prompt_file
 from protocols.messages import FIRST
 from protocols.text import one_line, printable
@@ -117,6 +118,7 @@ class Figures:
         test = result.get("test") if result else None
         return {
             "title": one_line(self._configuration.task.name, 80),
+            "targets": self._configuration.task.fields.target != NO_TARGET,
             "state": self._state(summary),
             "figures": [[name, text] for name, text in self._figures(summary, roles)],
             "remarks": [one_line(line, 500) for line in self._remarks()],

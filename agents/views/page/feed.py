@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 
+from agents.config.loading import corrections
 from agents.directory.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration, read_document
 from agents.history.progress import Waiting
 from agents.models.budget import kept_prices
@@ -22,6 +23,7 @@ from memory.journals.journal_tail import JournalTail, follow
 from memory.storage.sqlite import is_claimed
 from protocols.bus import Traffic
 from protocols.concurrency.threads import entered, in_thread
+from protocols.errors import DataError
 from protocols.files import prompt_file
 from protocols.prompt import Prompt, prompt_of
 from protocols.text import one_line
@@ -121,7 +123,17 @@ class Feed:
         found = details(self._directory, number, LONGEST)
         if found is None:
             return None
-        return found | {"experiences": experiences(self._directory, found["recalled"], LONGEST)}
+        shown = experiences(self._directory, found["recalled"], LONGEST)
+        return found | {"experiences": shown, "noted": self._noted()}
+
+    def _noted(self) -> dict[str, str]:
+        """What a person has noted of gold answers for the next run, in words, by the ids of their examples."""
+        try:
+            told = corrections(self._configuration)
+        except DataError:  # it is said when somebody corrects another
+            return {}
+        words = {True: "label marked as wrong", False: "label corrected"}
+        return {identity: words[one.wrong] for identity, one in told.items()}
 
     def _look(self, journal: JournalTail, over: bool) -> tuple[bool, Shown]:
         """Read new entries; returns whether there are more, and the state. Runs in a thread, once at a time."""

@@ -27,6 +27,7 @@ SCRIPTS = (
     "tables.js",
     "detail.js",
     "answers.js",
+    "labels.js",
     "live.js",
     "main.js",
 )

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import anyio
 import pytest
 
+from agents.api import train
 from agents.check.doctor import diagnose
 from agents.config.configuration import load
 from agents.config.loading import load_task
 from agents.directory.resume_fingerprint import resume_fingerprint
+from agents.directory.run_directory import LABELS
+from agents.moving.deployed import read_deployed
 from agents.run.labelling import label
+from agents.run.opening import open_run
+from agents.views.page.buttons import buttons
 from protocols.data.overlay import Correction, read_overlay, write_overlay
 from protocols.errors import ConfigError, DataError
-from tests.small_task import PROMPT, write_task
+from protocols.files import prompt_file
+from tests.command_line import invoke
+from tests.small_task import PROMPT, SIZES, rows, write_task
 from tests.world import FIRST_PROMPT
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +58,58 @@ async def test_a_corrected_label_is_read_by_the_next_run_and_a_wrong_one_is_left
     assert label(load(config), "train-0", None, wrong=False).corrections == 1
     label(load(config), "test-1", None, wrong=False)
     assert targets(config) == before
+
+
+@pytest.mark.parametrize("corrected", [True, False], ids=["corrected", "taken back"])
+def test_a_run_keeps_the_labels_with_which_it_began_and_tells_of_others(tmp_path: Path, corrected: bool) -> None:
+    """It is resumed, shown, replayed, and gone on with by another run, which reads the corrections."""
+    config, directory, overlay = write_task(tmp_path), tmp_path / "run", tmp_path / "small.labels.jsonl"
+    label(load(config), "train-0", "parcel", wrong=False)
+    one, two = ("--set", "search.assignments=1"), ("--set", "search.assignments=2")
+    assert invoke("search", config, "--out", directory, *one)[0] == 0
+    assert "corrected in" not in invoke("search", config, "--out", directory, *one)[2]
+    if corrected:
+        label(load(config), "validation-0", None, wrong=True)
+    else:
+        overlay.unlink()
+    for more in (one, two):
+        code, _, said = invoke("search", config, "--out", directory, *more)
+        assert code == 0, said
+        assert "1 label was corrected in" in said
+    assert invoke("replay", directory)[0] == 0
+    assert [*read_overlay(directory / LABELS)] == ["train-0"]
+    assert len(read_deployed(directory).task.validation) == SIZES["validation"] - corrected
+    overlay.write_text("{}\n", encoding="utf-8")
+    code, _, said = invoke("search", config, "--out", directory, *two)
+    assert code == 0, said
+    assert "small.labels.jsonl:1" in said
+
+
+async def test_a_label_of_examples_that_nobody_reads_again_is_not_corrected(tmp_path: Path) -> None:
+    task = {"name": "small", **{split: rows(split) for split in SIZES}}
+    prompt, none = prompt_file.loads(PROMPT), {"assignments": 0}
+    found = await train(task, prompt, models="embedded", directory=tmp_path / "run", environ={}, search=none)
+    with pytest.raises(ConfigError, match="given to it in Python"):
+        await buttons(found.directory).command(["label", "train-1", "wrong"])
+
+
+async def test_labels_that_are_corrected_at_once_are_all_kept(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    async with open_run(load(config), {}, tmp_path / "run"):
+        steering = buttons(tmp_path / "run")
+
+        async def correct(identity: str) -> None:
+            await steering.command(["label", identity, "target", "parcel"])
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(6):
+                tasks.start_soon(correct, f"train-{number}")
+        assert (await steering.label("train-3"))["noted"] == "parcel"
+        assert (await steering.label("train-9"))["choices"] == ("invoice", "parcel", "退款")
+        for words in (["label"], ["label", "train-1"], ["label", "train-1", "target", "a", "b"]):
+            with pytest.raises(ConfigError, match="labels are corrected with"):
+                await steering.command(words)
+    assert len(read_overlay(tmp_path / "small.labels.jsonl")) == 6
 
 
 @pytest.mark.parametrize(

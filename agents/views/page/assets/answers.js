@@ -20,24 +20,24 @@ function askedParts(found) {
     const answered = split.n - split.unanswered, none = split.unanswered ? `, and ${count(split.unanswered)} without an answer` : "";
     return [element("h3", {}, `${SPLITS[split.split]}: ${count(split.wrong)} of ${count(answered)} examples less than right${none}`),
       ...(split.rows.length < split.n ? [soft(`The worst first; ${count(split.rows.length)} of ${count(split.n)} are in this file. All of them: watch RUN_DIR`)] : [soft("The worst first.")]),
-      exampleRows(split.rows, found.asked.texts)];
+      exampleRows(split.rows, found)];
   });
 }
 
-function exampleRows(rows, texts) {
-  const box = element("div", {}, ...rows.slice(0, ROWS_FIRST).map((row) => exampleRow(row, texts)));
+function exampleRows(rows, found) {
+  const box = element("div", {}, ...rows.slice(0, ROWS_FIRST).map((row) => exampleRow(row, found)));
   if (rows.length > ROWS_FIRST) {
-    const rest = element("button", { type: "button", onclick: () => rest.replaceWith(...rows.slice(ROWS_FIRST).map((row) => exampleRow(row, texts))) }, `Show ${count(rows.length - ROWS_FIRST)} more`);
+    const rest = element("button", { type: "button", onclick: () => rest.replaceWith(...rows.slice(ROWS_FIRST).map((row) => exampleRow(row, found))) }, `Show ${count(rows.length - ROWS_FIRST)} more`);
     box.append(rest);
   }
   return box;
 }
 
-function exampleRow(row, texts) {
+function exampleRow(row, found) {
   const right = row.score !== null && row.score >= 1, answer = row.answer === null ? "no answer" : clipped(row.answer, 60) || "nothing";
   const gist = row.error ? clipped(row.error, 120) : right ? clipped(row.answer ?? row.reply, 90) : `${clipped(row.target, 60)} → ${answer}`;
-  const head = [element("b", { class: right ? "good" : "bad" }, row.score === null ? "–" : row.score.toFixed(2)), ` ${row.example}: `, element("span", { class: "soft" }, row.ended ? `${gist} (${row.ended})` : gist)];
-  return folded("example", head, () => exampleParts(row, texts));
+  const head = [element("b", { class: right ? "good" : "bad" }, row.score === null ? "–" : row.score.toFixed(2)), ` ${row.example}: `, element("span", { class: "soft" }, row.ended ? `${gist} (${row.ended})` : gist), notedMark(row, found.noted)];
+  return folded("example", head, () => exampleParts(row, found.asked.texts));
 }
 
 function exampleParts(row, texts) {
@@ -48,7 +48,7 @@ function exampleParts(row, texts) {
     asItStands || row.error ? null : said("answer that was read", row.answer ?? "none"), said("feedback", row.feedback), said("how it ended", row.ended), said("error", row.error),
     row.messages.length ? folded("messages", [`Messages as sent: ${row.messages.length}`], () => row.messages.map(([speaker, place]) => said(speaker, texts[place] || "(empty)"))) : null,
     ...(row.steps.length ? [element("h4", {}, `What the program did: ${row.steps.length} of ${row.made} steps`), ...row.steps.map(step)] : []),
-    used ? soft(used) : null];
+    used ? soft(used) : null, labelPart(row)];
 }
 
 // A call of a program, or a note of it.
@@ -121,7 +121,7 @@ function openCell(score, key, words, n) {
     const rows = (split?.rows ?? []).filter((row) => row.cells.includes(key));
     if (!rows.length) return [soft(doc.elsewhere)];
     const all = n === null || rows.length === n, some = `${count(rows.length)}${all ? "" : ` of ${count(n)}`} ${score.split} example${rows.length === 1 && all ? "" : "s"}`;
-    return [soft(all ? some : `${some} are in this file. All of them: watch RUN_DIR`), exampleRows(rows, found.asked.texts),
+    return [soft(all ? some : `${some} are in this file. All of them: watch RUN_DIR`), exampleRows(rows, found),
       element("p", { class: "legend" }, element("button", { type: "button", class: "link", onclick: () => openDetail(score.candidate) }, `All that is known of the ${score.name}`))];
   });
 }

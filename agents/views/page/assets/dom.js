@@ -40,9 +40,11 @@ function whole(section) {
   return section === "*" ? "the whole prompt" : section;
 }
 
+const FIGURE = /^\$?[\d.,]+( m?s)?$/;
+
 // Numbers stand right, so that they can be compared.
 function table(headings, rows, caption) {
-  const numeric = headings.map((_, place) => rows.some((cells) => typeof cells[place] === "number"));
+  const numeric = headings.map((_, place) => rows.some((cells) => FIGURE.test(String(cells[place] ?? ""))));
   const kind = (place) => (numeric[place] ? "number" : null);
   const head = element("tr", {}, ...headings.map((text, place) => element("th", { scope: "col", class: kind(place) }, text)));
   const body = rows.map((cells) => element("tr", {}, ...cells.map((cell, place) => {

@@ -2,8 +2,8 @@
 
 const token = new URLSearchParams(location.search).get("token") ?? "";
 
-function address(path) {
-  return `${path}?token=${encodeURIComponent(token)}`;
+function address(path, more = {}) {
+  return `${path}?${new URLSearchParams({ token, ...more })}`;
 }
 
 function listen() {
@@ -43,15 +43,23 @@ function connection(words) {
   drawSoon();
 }
 
-async function command(...words) {
-  const said = part("said");
+const UNREACHED = "The run could not be reached.";
+
+// Gives a command; `said` shows the answer. Returns whether it was obeyed.
+async function tell(said, words) {
   said.textContent = "…";
   try {
     const answer = await fetch(address("command"), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ words }) });
     said.textContent = (await answer.json()).said;
+    return answer.ok;
   } catch {
-    said.textContent = "The run could not be reached.";
+    said.textContent = UNREACHED;
+    return false;
   }
+}
+
+function command(...words) {
+  return tell(part("said"), words);
 }
 
 function showControls() {
@@ -69,17 +77,27 @@ function showReviews() {
   part("reviews-part").hidden = !waits.length;
   if (host.dataset.waits === key) return;
   host.dataset.waits = key;
-  host.replaceChildren(...waits.map((one) => element("article", { "data-candidate": String(one.assignment) },
-    element("p", {}, element("button", { type: "button", class: "link", onclick: () => openDetail(one.assignment) }, `${one.assignment}  ${one.summary}`)),
-    ...one.sections.map((row) => element("div", {}, element("h3", {}, whole(row.section)), diffText(row.lines))),
-    element("div", { class: "row" },
-      element("button", { type: "button", class: "strong accept", onclick: () => command("accept", String(one.assignment)) }, "Accept"),
-      element("button", { type: "button", class: "reject", onclick: () => askWhy(one.assignment) }, "Reject…")))));
+  host.replaceChildren(...waits.map(review));
 }
 
-function askWhy(candidate) {
-  const why = element("textarea", { rows: "4", class: "text", "aria-label": "why", id: "why" });
-  openDialog(`Reject candidate ${candidate}?`, [element("p", {}, "Why? Later edits of the section are told it."), why], "Reject it", () => command("reject", String(candidate), why.value.trim()));
+function review(one) {
+  const number = String(one.assignment), said = element("span", { class: "soft", role: "status" });
+  const decide = async (...words) => {
+    accept.disabled = reject.disabled = true; // a second click would be refused
+    accept.disabled = reject.disabled = await tell(said, words);
+  };
+  const accept = element("button", { type: "button", class: "strong accept", "aria-label": `Accept candidate ${number}`, onclick: () => decide("accept", number) }, "Accept");
+  const reject = element("button", { type: "button", class: "reject", "aria-label": `Reject candidate ${number}`, onclick: () => askWhy(number, (why) => decide("reject", number, why)) }, "Reject…");
+  return element("article", { "data-candidate": number },
+    element("p", {}, element("button", { type: "button", class: "link", onclick: () => openDetail(one.assignment) }, `${number}  ${one.summary}`)),
+    ...one.sections.map((row) => element("div", {}, element("h3", {}, whole(row.section)), diffText(row.lines))),
+    element("div", { class: "group" }, accept, reject, said));
+}
+
+function askWhy(candidate, act) {
+  const why = element("textarea", { rows: "4", class: "text", "aria-label": "why", id: "why", oninput: () => { part("do").disabled = !why.value.trim(); } });
+  openDialog(`Reject candidate ${candidate}?`, [element("p", {}, "Why? Later edits of the section are told it."), why], "Reject it", () => act(why.value.trim()));
+  part("do").disabled = true; // until there is a reason
 }
 
 function buildControls(host) {

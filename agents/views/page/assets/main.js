@@ -3,7 +3,7 @@
 const doc = {
   title: "", state: { phase: "", words: "" }, waiting: "", connection: "", figures: [], remarks: [], points: [], survivors: [], total: 0, best: null, lineage: [],
   line: new Set(), front: new Set(), held: null, examples: null, values: [], roles: [], failures: [], sections: [], parts: [], experiences: {},
-  agents: null, flows: {}, seconds: 0, ticks: 0, reviews: [], steerable: false, settings: [], editable: [], prompt: null,
+  agents: null, flows: {}, seconds: 0, ticks: 0, reviews: [], steerable: false, settings: [], editable: [], prompt: null, targets: true,
   elsewhere: "Its messages are not in this file. To see them: watch RUN_DIR",
 };
 const REST = 400, SHARE = 8; // milliseconds between two drawings, and at least so many times as long as one took

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import orjson
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 from rich.console import Console
 
 from agents import foreground
-from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import load
+from agents.directory.run_directory import BEST_PROMPT
+from agents.history.replay import replay
 from agents.run.opening import open_run
 from agents.run.search import Run
 from agents.session import show_in_browser
@@ -27,6 +29,7 @@ from agents.views.page.html import report_page
 from agents.views.page.report import write_report
 from agents.views.page.serving import shown
 from protocols.messages import Accept, Candidate, Change, Continue, Envelope, Freeze, Inject, Message, Pause, Reject
+from tests.agents.history.test_looking_back import ignore
 from tests.agents.views.page.runs import said, write_run
 from tests.small_task import write_task
 
@@ -195,35 +198,80 @@ async def test_a_search_is_steered_from_its_page(tmp_path: Path, browser: Browse
     assert [fault for fault in seen.faults if "400" not in fault] == []
 
 
-async def test_a_person_accepts_and_rejects_on_the_page(tmp_path: Path, browser: Browser) -> None:
+async def test_a_person_reads_corrects_decides_and_copies(tmp_path: Path, browser: Browser) -> None:
     seen, told = await visit(browser), list[Message]()
-    decided = anyio.Event()
+    await seen.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
 
     async def listen(envelope: Envelope) -> None:
         if isinstance(envelope.message, Accept | Reject):
             told.append(envelope.message)
-            if len(told) == 2:
-                decided.set()
 
-    async with searching(tmp_path, lambda message: True, "search.review=true") as (run, address, go_on):
-        go_on.set()
+    reviewed = "search.review=true", "search.assignments=8"
+    async with searching(tmp_path, lambda message: True, *reviewed) as (run, address, go_on):
         run.bus.tap(listen)
+        go_on.set()
         await seen.page.goto(address)
-        waits = seen.page.locator("#reviews article")
-        number = await waits.get_attribute("data-candidate")
-        await waits.locator(".accept").click()
-        await seen.wait_for_text("#said", "is accepted")
-        await seen.page.locator(f"#reviews article:not([data-candidate='{number}']) .reject").click()
-        await seen.page.locator("#why").fill("It names a <b>customer</b>.")
-        await seen.page.locator("#do").click()
-        with anyio.fail_after(20):
-            await decided.wait()
-        await seen.fits()
-        await run.stop(INTERRUPTED)
-    assert isinstance(told[0], Accept)
-    assert isinstance(told[1], Reject)
-    assert told[1].reason == "It names a <b>customer</b>."
-    assert [fault for fault in seen.faults if "400" not in fault] == []
+        await seen.page.locator("#reviews article").wait_for()
+        read = await read_and_correct(seen)
+        await decide(seen)
+    await seen.wait_for_text("#state", "Ended: all assignments were made.")
+    assert isinstance(told[0], Reject)
+    assert told[0].reason == "It names a <b>customer</b>."
+    assert len(told) > 1
+    assert all(isinstance(one, Accept) for one in told[1:])
+    await seen.fits()
+    await seen.page.locator("#winner button.copy").click()
+    await seen.wait_for_text("#winner", "Copied.")
+    copied = await seen.page.evaluate("navigator.clipboard.readText()")
+    assert copied == (run.directory / BEST_PROMPT).read_text(encoding="utf-8")
+    overlay = (tmp_path / "task" / "small.labels.jsonl").read_bytes().splitlines()
+    assert [*map(orjson.loads, overlay)] == [{"id": read[0], "target": "退款"}, {"id": read[1], "wrong": True}]
+    assert (await replay(run.directory, ignore)).assignments == 8
+    assert seen.faults == []
+
+
+async def read_and_correct(seen: Visit) -> list[str]:
+    """Read a wrong answer of the first prompt, correct its label, and mark that of another; the ids of the two."""
+    await seen.page.locator("#candidates button").last.click()
+    rows, read = seen.page.locator("#detail details.example:has(> summary b.bad)"), []
+    for place, words in enumerate(("to 退款. The next run reads it: ", "left out. The next run reads it: ")):
+        row = rows.nth(place)
+        await row.locator("> summary").click()
+        read.append((await row.locator("> summary").inner_text()).split()[1].rstrip(":"))
+        await row.locator("details.messages > summary").click()
+        await row.locator(".messages .said").filter(has_text="Labels: invoice, parcel, 退款").wait_for()
+        await row.locator("h4").filter(has_text="reply").first.wait_for()
+        await row.locator("details.relabel > summary").click()
+        if place == 0:
+            await row.get_by_label("The right answer").select_option("退款")
+            await row.locator("button.correct").click()
+        else:
+            await row.locator("button.wrong").click()
+        await row.locator(".relabel [role=status]").filter(has_text=words).wait_for()
+        await row.locator("button.undo").wait_for()
+    await seen.page.keyboard.press("Escape")
+    await seen.page.locator("#candidates button").last.click()
+    for place, noted in enumerate(("label corrected", "label marked as wrong")):
+        assert await rows.nth(place).locator("> summary .noted").inner_text() == noted
+    await seen.fits()
+    await seen.page.keyboard.press("Escape")
+    return read
+
+
+async def decide(seen: Visit) -> None:
+    """Reject the first edit that waits, and accept the others, until none is left to wait for."""
+    number = await seen.page.locator("#reviews article").get_attribute("data-candidate")
+    await seen.page.locator("#reviews .reject").click()
+    await seen.page.locator("#why").fill("It names a <b>customer</b>.")
+    await seen.page.locator("#do").click()
+    over = "[data-phase=testing], [data-phase=ended]"
+    while True:
+        waits = f"#reviews article:not([data-candidate='{number}'])"
+        await seen.page.locator(f"{waits}, {over}").first.wait_for()
+        if await seen.page.locator(over).count():
+            return
+        number = await seen.page.locator(waits).get_attribute("data-candidate")
+        await seen.page.locator(f"{waits} .accept").click()
 
 
 async def test_a_report_opens_from_disk_and_asks_nobody(tmp_path: Path, browser: Browser) -> None:

@@ -34,7 +34,7 @@ from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
 TOKEN = "the-token-of-a-test"
-ROUTES = ("/", "/events", "/candidate/0", "/command", "/unknown", "/candidate/x", "/%2e%2e/run.py", "//")
+ROUTES = ("/", "/events", "/candidate/0", "/command", "/label", "/unknown", "/candidate/x", "/%2e%2e/run.py", "//")
 
 
 class Still:
@@ -57,8 +57,13 @@ async def served(told: list[Sequence[str]]) -> AsyncIterator[tuple[aiohttp.Clien
         told.append(words)
         return f"done: {words[0]}"
 
+    async def label(identity: str) -> Json:
+        if identity != "a&b=1 退款":
+            raise ConfigError("no example has this id")
+        return {"target": "invoice"}
+
     async with (
-        Dashboard(Still(), TOKEN, Steering(command, ("search.width",))).serve() as url,
+        Dashboard(Still(), TOKEN, Steering(command, ("search.width",), label)).serve() as url,
         aiohttp.ClientSession() as client,
     ):
         yield client, url.removesuffix(f"/?token={TOKEN}")
@@ -114,6 +119,10 @@ async def test_what_has_the_token_is_answered() -> None:
             assert TOKEN not in await answer.text()
         async with client.get(f"{url}/candidate/7{token}") as answer:
             assert await answer.json() == {"candidate": 7}
+        for identity, status, said in (("a&b=1 退款", 200, "target"), ("", 400, "said")):
+            async with client.get(f"{url}/label", params={"token": TOKEN, "id": identity}) as answer:
+                assert answer.status == status
+                assert [*await answer.json()] == [said]
         async with client.get(f"{url}/events{token}") as answer:
             [data, end] = (await answer.text()).strip().split("\n\n")
             assert orjson.loads(data.removeprefix("data: "))["settings"] == ["search.width"]
