@@ -72,6 +72,8 @@ def measured(configuration: Configuration, task: Task) -> dict[str, Any]:
     table = configuration.task
     weights = {str(named): weight for named, weight in (table.metric or {}).items()} or {task.kind.metric: 1.0}
     found: dict[str, Any] = {"task.metric": weights, "task.rubric": table.rubric, "task.pattern": table.pattern}
+    if several := configuration.models.several:
+        found["models.task"] = f"{len(several)} models, {configuration.search.across_models} of their scores"
     if "judge" in weights:
         found["models.judge"] = configuration.models.of("judge")
     if table.json_schema is not None:

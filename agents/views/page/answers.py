@@ -87,6 +87,7 @@ class Answers:
             "answer": None if each.answer is None else fit(each.answer, most),
             "feedback": fit(each.feedback, most),
             "ended": ended(each),
+            "model": printable(each.model),
             "error": fit(each.error, most),
             "input": each.usage.input,
             "output": each.usage.output,
@@ -140,6 +141,7 @@ def as_exchange(outcome: Outcome) -> Exchange:
         feedback=outcome.feedback,
         inputs=outcome.inputs,
         steps=outcome.steps,
+        model=outcome.model,
     )
 
 
