@@ -179,7 +179,7 @@ def thousand(result: Mapping[str, Any]) -> Iterator[str]:
         for name, taken in (("first", answers["first"]), ("best", answers["best"])):
             cost = "" if taken["dollars"] is None else f", {dollars(taken['dollars'])}"
             tokens = f"{taken['input']:,} tokens of input and {taken['output']:,} of output"
-            yield f"1,000 answers{each} of the {name} prompt take {tokens}{cost} (by {taken['split']})."
+            yield f"1,000 answers of the {name} prompt{each} take {tokens}{cost} (by {taken['split']})."
 
 
 def of_each_prompt(result: Mapping[str, Any]) -> Iterator[str]:

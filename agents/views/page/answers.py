@@ -221,13 +221,14 @@ def _taken_apart(
     known = score["breakdown"] if score else {}
     kept = [each for each in exchanges if not each.error]
     labels, pairs = known.get("labels") or [], known.get("confused") or []
+    several = bool(known.get("models")) or any(each.model for each in kept)
     if not score and kind in ITEMS:
         items = [(items_of(kind, each.target), items_of(kind, each.answer)) for each in kept]
         labels = [asdict(each) for each in by_label(items)]
         pairs = [asdict(each) for each in confusion(kept)] if has_confusion(kind) else []
     return {
         "candidate": number,
-        "name": "first prompt" if number == FIRST else "best prompt",
+        "name": f"{'first' if number == FIRST else 'best'} prompt{', by the worst reply of all models,' * several}",
         "split": split,
         "n": score["n"] if score else len(kept),
         "kept": bool(exchanges),
