@@ -197,12 +197,12 @@ def of_each_prompt(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def of_each_model(result: Mapping[str, Any]) -> Iterator[str]:
-    """A line on each of several models that answer: where the best prompt gained and lost, and the cost of its own
-    answers; none for a result of an earlier release."""
+    """A line on each of several models that answer: what the best prompt gains or, by the interval, loses on it, and
+    the cost of its own answers; none for a result of an earlier release."""
     for name, found in (result.get("by_model") or {}).items():
         if change := found["test"]:
             values = f"on test {change['first']:.3f} at first, {change['best']:.3f} with the best prompt"
-            line = f"{name}: {values}: {_difference(change)}"
+            line = f"{name}{' loses' * (change['interval'][1] < 0)}: {values}: {_difference(change)}"
         else:
             values = f"on validation {found['first']:.3f} at first, {found['best']:.3f} with the best prompt"
             line = f"{name}: {values}: {found['best'] - found['first']:+.3f}"

@@ -28,6 +28,7 @@ from protocols.wrappers.window import Window, spare
 from tests.agents.prompting.test_repeats import Moody
 from tests.world import FIRST_PROMPT, KIND, NO_CORPUS, TASK, Oracle
 
+AT_ONCE = 3
 ACROSS = st.sampled_from(get_args(Across))
 METRICS: Sequence[Metric] = (
     Accuracy(KIND),
@@ -44,7 +45,7 @@ def passed(
     model = models[0] if len(models) == 1 else Panel(models)
 
     async def main() -> list[Result]:
-        made = Forward(model, replace(TASK, metric=metric), NO_CORPUS, Concurrency(3), repeats)
+        made = Forward(model, replace(TASK, metric=metric), NO_CORPUS, Concurrency(AT_ONCE), repeats)
         forward = made.attributed_to(3)
         if heard is not None:
             forward = forward.heard_by(lambda prompt, exchange: heard.append(exchange))
@@ -77,6 +78,7 @@ def test_the_outcome_of_all_models_is_made_of_those_of_each_alone(
     over = OverModels(metric, [*alone], across)
     together = passed(models, over, repeats, heard)
     assert {model.calls for model in models} == {repeats * len(TASK.validation)}
+    assert max(model.most_in_flight for model in models) <= AT_ONCE
     assert len(heard) == sum(model.calls for model in models)
     for result, *each in zip(together, *alone.values(), strict=True):
         outcomes = [one for one in each if isinstance(one, Outcome)]

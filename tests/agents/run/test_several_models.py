@@ -103,8 +103,8 @@ def test_the_mean_decides_and_what_each_model_gains_and_costs_is_told(servers: t
 
     _, out, _ = invoke("show", "run")
     said = " ".join(out.split())
-    for name in BOTH:
-        assert f"{name}: on test " in said
+    assert f"{BOTH[0]}: on test 0." in said
+    assert f"{BOTH[1]} loses: on test 1.000 at first" in said
     assert f"; the run spent {two.stats.calls:,} calls" in said
     assert [line for line in report_document(Path("run"))["remarks"] if line.startswith(BOTH[1])]
     wrong = found("show", "run", "--wrong")
