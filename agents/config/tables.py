@@ -165,9 +165,9 @@ class ModelsTable(Table):
     """`[models]`: `provider/model` for each role; other roles use `default`.
 
     `task`: one model, or several, all of which answer each example (`search.across_models`). `proposers`: a model for
-    single operators, by the operator's name; `prompts`: for single prompts of a program, by the prompt's name. A user's
-    own model is a table `{ use = "module:Class" }`, or, from Python, an object. `default` is required, since a score
-    depends on the model.
+    single operators, by the operator's name; `prompts`: for single prompts of a program, by the prompt's name. A
+    user's own model is a table `{ use = "module:Class" }`, or, from Python, an object. `default` is required, since a
+    score depends on the model.
     """
 
     default: Model
