@@ -92,13 +92,24 @@ class Found:
 
     def wrong(self, candidate: int | None = None) -> list[dict[str, Any]]:
         """What a candidate answered less than right on the test split, or on validation if it was not asked that: a
-        row of plain values for each example, the worst first. Reads the journal. `candidate` None: the best prompt;
+        row of plain values for each example, the worst first; of several models, a row for each, with its `model`.
+        Reads the journal. `candidate` None: the best prompt;
         0: the first.
 
         :raises ConfigError: the journal keeps no answers of it.
         """
-        names = ("example", "inputs", "target", "answer", "score", "reply", "feedback")
-        return [{name: getattr(each, name) for name in names} for each in wrong(self.directory, candidate).exchanges]
+        found = wrong(self.directory, candidate)
+        names = [
+            "example",
+            "inputs",
+            "target",
+            "answer",
+            "score",
+            "reply",
+            "feedback",
+            *["model"] * bool(found.models),
+        ]
+        return [{name: getattr(each, name) for name in names} for each in found.exchanges]
 
     def plot(self, axes: Any = None) -> Any:
         """Draw the values on validation over the calls, with matplotlib, and return the `Axes`. `axes`: where to
@@ -259,8 +270,8 @@ async def ask(
     environ: Mapping[str, str] | None = None,
     **tables: Settings,
 ) -> Asked:
-    """Ask the example with this id, as `run.py ask` does: what was sent, answered and judged is in `Asked.exchange`.
-    Nothing is kept. Other parameters: see `evaluate`.
+    """Ask the example with this id, as `run.py ask` does: what was sent, answered and judged is in `Asked.exchange`,
+    and by further models in `Asked.others`. Nothing is kept. Other parameters: see `evaluate`.
 
     :raises PromptFlowError: as `agents.run.asking.ask`.
     """

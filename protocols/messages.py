@@ -36,10 +36,20 @@ SHRINK: Final = "shrink"
 
 
 @dataclass(frozen=True, slots=True)
+class OfModel:
+    """One of several models that answer a task: the score of its reply, or the corpus metric over its replies, in
+    [0, 1], and their usage."""
+
+    value: float
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One example, the reply to it, how the reply ended, and its judgement. `target`: written as a reply should be.
     `instead`: see `Reply`. `usage`: the metered usage of the reply. `steps`: the calls and notes of the program that
-    answered, bounded in size; () if one call answered, and in old journals."""
+    answered, bounded in size; () if one call answered, and in old journals. `models`: of each of several models that
+    answered; then `score` and `counts` are of all, `usage` is the sum, and all else is of the worst reply."""
 
     example: str
     inputs: Mapping[str, str]
@@ -54,6 +64,12 @@ class Outcome:
     instead: Instead | None = None
     usage: Usage = field(default_factory=Usage)
     steps: tuple[Step, ...] = ()
+    models: Mapping[str, OfModel] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """Of several models, the one whose reply this is: the first with the lowest score; "" of one."""
+        return min(self.models, key=lambda name: self.models[name].value, default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +188,8 @@ class Evaluation:
     of the minibatch that were left unanswered. `cut`: the cap (`BudgetExhausted.name`) that refused the minibatch, ""
     if none did. `too_long`: ids of the examples that fit into the model's window neither with this prompt nor with
     its parent; they are not asked, and not counted in `unanswered`. `drafted`: questions asked to choose among
-    drafts. `usage`: the total of the validation replies. All of these are 0 or empty in old journals.
+    drafts. `usage`: the total of the validation replies; `models`: of each of several models that answered, the
+    corpus metric and the usage. All of these are 0 or empty in old journals.
     """
 
     assignment: int
@@ -196,6 +213,7 @@ class Evaluation:
     quoted: str = ""
     drafted: int = 0
     usage: Usage = field(default_factory=Usage)
+    models: Mapping[str, OfModel] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:

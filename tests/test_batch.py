@@ -4,6 +4,7 @@ process ends between sending and fetching."""
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,6 +89,23 @@ async def test_a_search_asks_its_first_evaluation_and_its_report_in_batches(tmp_
     cost = sum(server.tokens.values())
     assert found.result.dollars is not None
     assert 0.5 * cost * 100 / 1e6 < found.result.dollars < cost * 100 / 1e6
+
+
+async def test_several_models_of_the_task_are_asked_in_batches_of_their_own(tmp_path: Path) -> None:
+    both = ["openai/m", "anthropic/n"]
+    async with BatchServer(says) as server:
+        config = written(tmp_path, server, models={"default": "openai/m", "task": both})
+        found = await train(config, directory=tmp_path / "run", environ=ENVIRON, run={"batch": True})
+    assert [len(batch.lines) for batch in server.taken] == [SIZES["validation"]] * 2 + [SIZES["test"]] * 2
+    assert set(server.paid.values()) == {2}, "once by each"
+    assert found.result.dollars is not None
+    each = [found.result.by_model[name].spent for name in both]
+    assert each[0].calls == each[1].calls > SIZES["validation"] + SIZES["test"]
+    assert 0 < (each[0].dollars or 0) + (each[1].dollars or 0) < found.result.dollars, "the rest is the critic's"
+    spent = {(spent.role, spent.model) for spent in read_spent(tmp_path / "run" / JOURNAL)}
+    assert {("task", f"{name} (batch)") for name in both} <= spent
+    with pytest.raises(ConfigError, match=re.escape("which sell batches, not for local/x")):
+        check_batch(load(config, ["run.batch=true", "models.task=['openai/m', 'local/x']"]))
 
 
 class Command:

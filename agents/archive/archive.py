@@ -17,7 +17,7 @@ import numpy as np
 from agents.archive.credit import believed
 from agents.archive.front import Front, Prefer, preferred
 from agents.archive.guard import Guard
-from protocols.messages import Assignment, Credit, Critique, Outcome, Partner, Scores, Swap, mean
+from protocols.messages import Assignment, Credit, Critique, OfModel, Outcome, Partner, Scores, Swap, mean
 from protocols.model import Usage
 from protocols.prompt import Prompt
 from protocols.task import Array
@@ -32,7 +32,7 @@ class Member:
     `credit`: by section, the estimated credit of its text. `refused`, `truncated`, `unreadable`, `textless` and
     `quoted`: counts of validation replies that ended that way, see `Evaluation`.
     `tokens`: the prompt's estimated length as sent, without the input. `diagnosis`: the Critic's whole text.
-    `usage`: of the validation replies. `swaps`: with prompts of earlier survivors."""
+    `usage` and `models`: of the validation replies, see `Evaluation`. `swaps`: with prompts of earlier survivors."""
 
     candidate: int
     parent: int | None
@@ -51,6 +51,7 @@ class Member:
     diagnosis: str = ""
     usage: Usage = field(default_factory=Usage)
     swaps: tuple[Swap, ...] = ()
+    models: Mapping[str, OfModel] = field(default_factory=dict)
 
 
 def survivor(critique: Critique, assignment: Assignment | None, frozen: Collection[str]) -> Member:
@@ -75,6 +76,7 @@ def survivor(critique: Critique, assignment: Assignment | None, frozen: Collecti
         diagnosis=critique.diagnosis,
         usage=evaluation.usage,
         swaps=critique.swaps,
+        models=evaluation.models,
     )
 
 

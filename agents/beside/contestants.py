@@ -12,10 +12,10 @@ from agents.config.loading import opponent_of
 from agents.config.metrics import compares
 from agents.directory.run_directory import BEST_PROMPT, RESULT, read_configuration
 from agents.prompting.retrieval_slots import places
-from agents.results.comparison import used
+from agents.results.comparison import used, used_by
 from agents.results.finished import read_result
 from agents.results.kept_scores import Key, digest, measured, read_scores
-from agents.results.pareto import taken
+from agents.results.pareto import paid, taken
 from agents.ring.evaluator import value_of
 from agents.run.scoring import Answered
 from protocols.errors import ConfigError
@@ -85,9 +85,10 @@ def of_prompt(path: Path, configuration: Configuration, given: Answered) -> Cont
     """
     pairs = zip(given.task.test, given.results, strict=True)
     outcomes = {(one.id, digest(one)): result for one, result in pairs if isinstance(result, Outcome)}
-    model = configuration.models.of("task")
+    model = configuration.models.answering
     opponent = opponent_of(configuration, given.task) if compares(configuration) else given.prompt
-    cost = taken(used([*outcomes.values()]), len(outcomes), given.ledger.prices.get(model), "test")
+    each = [*outcomes.values()]
+    cost = taken(used(each), used_by(each), len(each), paid(given.ledger.prices, model), "test")
     return Contestant(
         name=str(path),
         configuration=configuration,
@@ -95,7 +96,7 @@ def of_prompt(path: Path, configuration: Configuration, given: Answered) -> Cont
         prompt=given.prompt,
         measured=measured(configuration, given.task, opponent),
         first=None,
-        best=value_of(given.metric, [*outcomes.values()]),
+        best=value_of(given.metric, each),
         scores={key: Mark(one.score, one.counts) for key, one in outcomes.items()},
         tokens=None if any(places(section.filled) for section in given.prompt) else given.prompt.tokens,
         thousand=cost.dollars if cost else None,

@@ -82,7 +82,7 @@ def listed(directory: Path) -> Listed:
 
 def _listed(directory: Path, name: str) -> Listed:
     record, configuration = read_record(directory), read_configuration(directory)
-    run = Listed(name, "stopped", configuration.task.name, configuration.models.of("task"), begun=record.begun)
+    run = Listed(name, "stopped", configuration.task.name, configuration.models.answering, begun=record.begun)
     result = read_result(directory / RESULT)
     if result is not None:
         return _ended(run, result)

@@ -284,16 +284,18 @@ def _rooms(configuration: Configuration, task: Task, prompt: Prompt) -> dict[str
     parts = task.program.parts(prompt) if task.program else {"": prompt}
     rooms: dict[str, int | None] = {}
     for name, part in parts.items():
-        model = configuration.models.of(role_of(name))
-        room = reply_room(configuration, program_limit(task, name, part), role_of(name))
-        rooms[model] = min(room, rooms.get(model) or room)
+        for role, model in configuration.models.each(role_of(name)).items():
+            room = reply_room(configuration, program_limit(task, name, part), role)
+            rooms[model] = min(room, rooms.get(model) or room)
     return rooms
 
 
 def _replies(configuration: Configuration, task: Task, prompt: Prompt) -> str:
     """The limit of reply tokens, its reason, and the number of replies per example, in words."""
     repeats = configuration.search.repeats
+    models = len(configuration.models.several)
     asked = f"; each example is asked {repeats} times" if repeats > 1 else ""
+    asked += f"; {models} models answer each" if models else ""
     if task.program is not None and len(task.program.prompts) > 1:
         parts = task.program.parts(prompt).items()
         rooms = [(n, reply_room(configuration, program_limit(task, n, part), role_of(n))) for n, part in parts]

@@ -66,8 +66,9 @@ def open_models(
     critic = ["critic"] if configuration.agents.criticises else []
     judge = ["judge"] if asks_judge(configuration) else []
     prompts = [f"task/{name}" for name in tables.prompts]
-    for role in ("task", *prompts, *critic, *judge, *(f"proposer/{name}" for name in proposers)):
-        roles.setdefault(tables.of(role), []).append(role)
+    others = (*prompts, *critic, *judge, *(f"proposer/{name}" for name in proposers))
+    for role, model in (tables.each("task") | {role: tables.of(role) for role in others}).items():
+        roles.setdefault(model, []).append(role)
 
     def attempt(name: str, said: str, dimension: int | None = None) -> ChatModel | None:
         def open_it() -> ChatModel:

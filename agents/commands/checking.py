@@ -95,7 +95,8 @@ def ask(
         asked = drive(work)
         if as_json:
             unasked = dict.fromkeys(("reply", "score", "finish")) if offline else {}
-            emit({"split": asked.split, "dollars": asked.dollars} | as_json_of(asked.exchange) | unasked)
+            others = {"others": [as_json_of(each) for each in asked.others]} if asked.others else {}
+            emit({"split": asked.split, "dollars": asked.dollars} | as_json_of(asked.exchange) | unasked | others)
         else:
             show_asked(stdout(), asked)
 

@@ -46,7 +46,7 @@ def demo(
     with exit_codes(as_json):
         example, given = _example(), with_seed(settings, seed)
         configuration, why = load(example, given), ""
-        if configuration.models.of("task") == MODEL and (why := hindrance(configuration)):
+        if configuration.models.answering == MODEL and (why := hindrance(configuration)):
             configuration = load(example, [*given, f"models.default={EMBEDDED}"])
         if not as_json:
             _announce(example, configuration, why)
@@ -82,7 +82,7 @@ def _installed() -> Path | None:
 def _announce(example: Path, configuration: Configuration, why: str) -> None:
     """Say what the demo will do, with which model, and how long it takes. `why`: the reason why the demo's model
     cannot be used, "" if it can."""
-    task, model = load_task(configuration), configuration.models.of("task")
+    task, model = load_task(configuration), configuration.models.answering
     labels = len({str(example.target) for example in task.train})
     say(
         f"Training a prompt that tells which of {labels} skills of a voice assistant should take a request "

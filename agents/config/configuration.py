@@ -72,8 +72,9 @@ class Configuration(Table):
 
     @property
     def allowed(self) -> int:
-        """Maximum number of calls in flight to the task's model, by all searches with the same account together."""
-        return self.provider(self.models.of("task")).concurrency or MOST
+        """Maximum number of calls in flight to the task's model, by all searches with the same account together; of
+        several models, the least."""
+        return min(self.provider(name).concurrency or MOST for name in self.models.each("task").values())
 
     @property
     def at_once(self) -> int:
@@ -89,7 +90,7 @@ class Configuration(Table):
         assignments are needed to use all calls (docs/decisions/throughput.md); with even more, too many would be
         chosen before the earlier ones have taught anything.
         """
-        if self.search.width is not None or self.models.of("task") == EMBEDDED:
+        if self.search.width is not None or self.models.answering == EMBEDDED:
             return self.search.width or LEAST_WIDTH
         least = min(LEAST_WIDTH, max(2, self.allowed // 2))
         return min(MOST_WIDTH, max(least, self.allowed // 4))
@@ -179,9 +180,28 @@ def build(table: Mapping[str, Any], origin: Path, file: str | None = None) -> Co
     for misfit in misfits(table):
         raise ConfigError(misfit, file=file)
     try:
-        return Configuration.model_validate({**table, "origin": origin})
+        configuration = Configuration.model_validate({**table, "origin": origin})
     except ValidationError as error:
         raise ConfigError("; ".join(explain(detail, Configuration) for detail in error.errors()), file=file) from None
+    _check_several(configuration, file)
+    return configuration
+
+
+def _check_several(configuration: Configuration, file: str | None) -> None:
+    """:raises ConfigError: the task has several models, and something that knows of one alone."""
+    several = configuration.models.several
+    alone = {
+        "task.program": configuration.task.program,
+        "models.prompts": configuration.models.prompts,
+        "agents.evaluator": configuration.agents.evaluator,
+        "the metric preference": any(named.use == "preference" for named in configuration.task.metric or ()),
+    }
+    if several and (key := next((key for key, given in alone.items() if given), None)):
+        raise ConfigError(
+            f"models.task names {len(several)} models, and {key} works with one alone: name one model, or leave out "
+            f"{key}",
+            file=file,
+        )
 
 
 def _price(own: ProviderTable, general: ProviderTable) -> dict[str, PriceTable | None]:

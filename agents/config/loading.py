@@ -179,22 +179,22 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
         kind,
         (table.description or "").strip(),
         scored(configuration, kind),
-        configuration.models.of("task"),
+        configuration.models.answering,
         program,
     )
 
 
 def check_images(configuration: Configuration, splits: Mapping[str, Examples]) -> None:
-    """:raises ConfigError: the examples have images, and the model that answers them reads text alone. A program may
+    """:raises ConfigError: the examples have images, and a model that answers them reads text alone. A program may
     show them to another, and hears of it by its calls."""
-    model = configuration.models.of("task")
-    blind = is_local(model) or configuration.provider(model).api == "completions"
+    models = configuration.models.each("task").values()
+    blind = [name for name in models if is_local(name) or configuration.provider(name).api == "completions"]
     examples = (example for split in splits.values() for example in split) if blind else ()
     seen = (name for example in examples for name, value in example.inputs.items() if images_of(value))
     if configuration.task.program is None and (field := next(seen, None)) is not None:
         raise ConfigError(
-            f"the input field {field} holds images, and {model} reads text alone; set models.task to a model that "
-            "sees, or leave the field out with [task.fields]"
+            f"the input field {field} holds images, and {blind[0]} reads text alone; set models.task to a model "
+            "that sees, or leave the field out with [task.fields]"
         )
 
 

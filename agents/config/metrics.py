@@ -29,7 +29,7 @@ from protocols.metrics.own import Own
 from protocols.metrics.scales import MeanAbsoluteError, QuadraticKappa
 from protocols.metrics.sets import Jaccard, MacroF1OfSets, MicroF1, SameSet
 from protocols.metrics.tool_calls import OrderedToolCalls, ToolCalls, calling
-from protocols.metrics.weighted import Weighted
+from protocols.metrics.weighted import OverModels, Weighted
 from protocols.model import ChatModel, Finish
 from protocols.naming import closed, schema_names
 from protocols.providers.catalogue import EMBEDDED
@@ -162,7 +162,7 @@ def _after_thought(parse: Parser, finish: Finish) -> Parser:
 def open_metric(
     configuration: Configuration, kind: TaskKind, judge: ChatModel | None, opponent: Opponent | None = None
 ) -> Metric:
-    """The configured metric, or else that of the kind.
+    """The configured metric, or else that of the kind; one over the models of the task, if it has several.
 
     `judge` or `opponent` None: a metric that needs it can then only compute corpus values.
 
@@ -180,11 +180,20 @@ def open_metric(
         raise ConfigError(f"task.metric names {PREFERENCE} twice: there is one prompt that others are compared with")
     asked = judge, opponent
     parts = [(str(named), weight, _open(configuration, kind, named, *asked)) for named, weight in weights.items()]
-    return parts[0][2] if len(parts) == 1 else Weighted(parts)
+    metric: Metric = parts[0][2] if len(parts) == 1 else Weighted(parts)
+    several = configuration.models.several
+    return OverModels(metric, several, configuration.search.across_models) if several else metric
 
 
 def scored(configuration: Configuration, kind: TaskKind) -> str:
     """A description of the configured metric, or else the kind's, for the models that write prompts."""
+    if not configuration.models.several:
+        return _scored(configuration, kind)
+    how = "the mean over" if configuration.search.across_models == "mean" else "the lowest of"
+    return f"{_scored(configuration, kind)}; it is {how} all models that answer"
+
+
+def _scored(configuration: Configuration, kind: TaskKind) -> str:
 
     def words(named: Named) -> str:
         if named.use == JUDGE:
@@ -244,21 +253,21 @@ def asks_judge(configuration: Configuration) -> bool:
 
 
 def calls_per_example(configuration: Configuration, seen: Trial | None = None, first: bool = False) -> float:
-    """Model calls per example: its answers, and a judge's verdicts on each. A program makes as many calls as were
-    `seen`; None: one for each of its prompts. `first`: with the first prompt, which is not compared with itself; but
-    if another prompt is the opponent, its answer is asked for at the same time."""
+    """Model calls per example: its answers, by all models of the task, and a judge's verdicts on each. A program
+    makes as many calls as were `seen`; None: one for each of its prompts. `first`: with the first prompt, which is
+    not compared with itself; but if another prompt is the opponent, its answer is asked for at the same time."""
     answer, judged = max(1, len(configuration.prompts)) if seen is None else seen.calls, verdicts(configuration)
     if first and against(configuration):
         answer *= 2
     elif first:
         judged = int(grades(configuration))
-    return configuration.search.repeats * (answer + judged)
+    return configuration.search.repeats * len(configuration.models.each("task")) * (answer + judged)
 
 
 def least_per_example(configuration: Configuration) -> int:
     """The fewest model calls per example: a program may leave prompts out, but is taken to make one call, and nobody
     is asked to compare equal answers."""
-    return configuration.search.repeats * (1 + grades(configuration))
+    return configuration.search.repeats * len(configuration.models.each("task")) * (1 + grades(configuration))
 
 
 def _open(

@@ -40,12 +40,14 @@ def variables(configuration: Configuration) -> frozenset[str]:
 
 
 def roles(configuration: Configuration) -> dict[str, str]:
-    """The model of every role, except credit, which calls the task's."""
+    """The model of every role, except credit, which calls the task's; see `ModelsTable.each` for several of the
+    task."""
     judge = ["judge"] if asks_judge(configuration) else []
     critic = ["critic"] if configuration.agents.criticises else []
     proposers = [f"proposer/{name}" for name in open_operators(configuration.search.operators)]
     prompts = [f"task/{name}" for name in configuration.models.prompts]
-    models = {role: configuration.models.of(role) for role in ("task", *prompts, *critic, *judge, *proposers)}
+    others = {role: configuration.models.of(role) for role in (*prompts, *critic, *judge, *proposers)}
+    models = configuration.models.each("task") | others
     embedder = configuration.memory.embedder
     return models | {EMBEDDER: embedder} if embedder else models
 

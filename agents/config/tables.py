@@ -14,11 +14,12 @@ from pydantic import (
 
 from agents.archive.front import Prefer
 from agents.config.program_tables import Program
-from agents.config.values import MOST, Count, Model, Own, Table, Weight, Weights, variable
+from agents.config.values import MOST, Count, Model, Models, Own, Table, Weight, Weights, variable
 from agents.ring.team import WIDEST
 from protocols.data import Format
 from protocols.data.mapping import NO_TARGET
 from protocols.files.named import Named
+from protocols.metrics.weighted import Across
 from protocols.providers.own_model import own_name
 from protocols.task import KindName
 
@@ -155,7 +156,7 @@ class ParametersTable(Table):
 
     def of(self, role: str) -> Mapping[str, Mapping[str, Any]]:
         """The tables of a role by their keys, the more specific last; credit has the task's."""
-        kind, _, operator = ("task" if role == "credit" else role).partition("/")
+        kind, operator = _kind(role)
         own = {f"proposers.{operator}": self.proposers[operator]} if operator in self.proposers else {}
         return {kind: getattr(self, kind)} | own
 
@@ -163,13 +164,14 @@ class ParametersTable(Table):
 class ModelsTable(Table):
     """`[models]`: `provider/model` for each role; other roles use `default`.
 
-    `proposers`: a model for single operators, by the operator's name; `prompts`: for single prompts of a program, by
-    the prompt's name. A user's own model is a table `{ use =
-    "module:Class" }`, or, from Python, an object. `default` is required, since a score depends on the model.
+    `task`: one model, or several, all of which answer each example (`search.across_models`). `proposers`: a model for
+    single operators, by the operator's name; `prompts`: for single prompts of a program, by the prompt's name. A
+    user's own model is a table `{ use = "module:Class" }`, or, from Python, an object. `default` is required, since a
+    score depends on the model.
     """
 
     default: Model
-    task: Model | None = None
+    task: Models | None = None
     critic: Model | None = None
     proposer: Model | None = None
     judge: Model | None = None
@@ -185,21 +187,58 @@ class ModelsTable(Table):
         return self
 
     def _own(self) -> Iterator[Named]:
-        single = (self.default, self.task, self.critic, self.proposer, self.judge)
-        named = (*single, *self.proposers.values(), *self.prompts.values())
+        several = self.task if isinstance(self.task, tuple) else (self.task,)
+        named = (
+            *several,
+            self.default,
+            self.critic,
+            self.proposer,
+            self.judge,
+            *self.proposers.values(),
+            *self.prompts.values(),
+        )
         yield from (one for one in named if isinstance(one, Named))
 
     def own(self, name: str) -> Named | None:
         """The user's own model of that name; None if it is not a user's own."""
         return next((one for one in self._own() if own_name(one) == name), None)
 
+    @property
+    def several(self) -> tuple[str, ...]:
+        """The models of the task, if it has several; () if it has one."""
+        return tuple(map(_name, self.task)) if isinstance(self.task, tuple) else ()
+
+    @property
+    def answering(self) -> str:
+        """The model that answers the task, or all that do, in one text for people and files."""
+        return " + ".join(self.several) or self.of("task")
+
+    def each(self, role: str) -> dict[str, str]:
+        """The models of a role by their own roles: `task/<model>` for each of several of the task, and likewise for
+        credit, which has the task's; else one, as from `of`."""
+        several = self.several if role in ("task", "credit") else ()
+        return {f"{role}/{name}": name for name in several} or {role: self.of(role)}
+
     def of(self, role: str) -> str:
-        """The model of the role `task`, `task/<prompt>`, `critic`, `judge` or `proposer/<operator>`; credit has the
-        task's."""
-        kind, _, single = ("task" if role == "credit" else role).partition("/")
+        """The model of the role `task`, `task/<prompt>`, `task/<model>`, `critic`, `judge` or `proposer/<operator>`;
+        credit has the task's, and several models of the task have no role in common."""
+        kind, single = _kind(role)
+        if kind == "task" and (several := self.several):
+            assert single in several, f"{role} has several models"
+            return single
         named = (self.prompts if kind == "task" else self.proposers).get(single)
         model: str | Named = named or getattr(self, kind) or self.default
-        return model if isinstance(model, str) else own_name(model)
+        return _name(model)
+
+
+def _kind(role: str) -> tuple[str, str]:
+    """The kind of a role, and the single one of that kind that it is for, "" for none."""
+    kind, _, single = role.partition("/")
+    return "task" if kind == "credit" else kind, single
+
+
+def _name(model: str | Named) -> str:
+    return model if isinstance(model, str) else own_name(model)
 
 
 class PriceTable(Table):
@@ -292,7 +331,8 @@ class SearchTable(Table):
     have ended; only for comparison. `assignments`: edits tried in all. `alpha`: maximum probability that an edit
     survives that improves nothing. `min_effect`: how much worse a shorter prompt may be. `critique`: training
     examples whose failures a critic reads (None: see `Configuration.minibatch`). `repeats`: how often each example is
-    asked; its score is the mean. `concurrency`: maximum number of calls in flight for one prompt (None: the limit of
+    asked; its score is the mean. `across_models`: whether the score of several models of the task is the mean or the
+    lowest of theirs. `concurrency`: maximum number of calls in flight for one prompt (None: the limit of
     the task's model). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`:
     maximum number of calls for section credit per call for the task; 0: none. `on_agent_error`: whether an exception
     of an agent (a user's own operator, for example) fails the run, or only its assignment; in the latter case,
@@ -317,6 +357,7 @@ class SearchTable(Table):
     min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
     critique: Count | None = None
     repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)] = 1
+    across_models: Across = "mean"
     concurrency: Annotated[int, Field(ge=1, le=MOST_CALLS)] | None = None
     max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
     credit_share: Annotated[float, Field(ge=0, le=1000)] = 0.1

@@ -110,3 +110,24 @@ def _tabled(value: str | Named) -> object:
 
 
 Model = Annotated[str | Named, PlainValidator(_model), PlainSerializer(_tabled)]
+
+
+def _models(value: object) -> str | Named | tuple[str | Named, ...]:
+    """One model, or several."""
+    if not isinstance(value, list | tuple):
+        return _model(value)
+    named = tuple(map(_model, value))
+    if not named:
+        raise ValueError("name a model, or several in a list")
+    for place, one in enumerate(named):
+        if one in named[:place]:
+            raise ValueError(f"two are {one}")
+    return named if len(named) > 1 else named[0]
+
+
+def _tabled_each(value: str | Named | tuple[str | Named, ...]) -> object:
+    return [*map(_tabled, value)] if isinstance(value, tuple) else _tabled(value)
+
+
+Models = Annotated[str | Named | tuple[str | Named, ...], PlainValidator(_models), PlainSerializer(_tabled_each)]
+"""A model, or a list of several different ones."""

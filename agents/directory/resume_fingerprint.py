@@ -49,6 +49,7 @@ FREE_OF_PROVIDERS = frozenset(
 
 BEFORE: Final[Mapping[str, Any]] = {
     "search.repeats": 1,
+    "search.across_models": "mean",
     "task.description": None,
     "search.prefer": "best",
     "search.shrink": 0,

@@ -182,14 +182,16 @@ class Expected:
         repeats = configuration.search.repeats
         of_first = repeats * (whole + len(task.test))
         of_others = repeats * (whole * self._survivors + lost + len(task.test) * bool(edits))
-        self.least = repeats * (len(task.validation) + len(task.test))
+        models = len(configuration.models.each("task"))
+        self.least = repeats * models * (len(task.validation) + len(task.test))
         self._compared = (of_first if against(configuration) else 0) + of_others
         opponent = repeats * self._of_opponent(task, critique) if compares(configuration) else 0.0
         self._grown = min(max(one.shows for one in asked.values()), len(task.train)) * sizes.turns
         answers = of_first + of_others + opponent
         grown = self._grown * of_others / answers / len(sizes.prompts)
         self._calls = self._calls_of_an_answer(task, first, sizes, grown)
-        self.roles = self._roles(edits, answers, sum(calls.input for calls in self._calls.values()), sizes)
+        prompt = sum(calls.input for calls in self._calls.values()) / models
+        self.roles = self._roles(edits, answers, prompt, sizes)
 
     def _of_opponent(self, task: Task, critique: int) -> float:
         """Examples that the opponent of comparisons answers besides those that the first prompt does anyway: each
@@ -200,8 +202,12 @@ class Expected:
         return drawn + len(task.validation) + len(task.test)
 
     def _calls_of_an_answer(self, task: Task, first: Prompt, sizes: Sizes, grown: float) -> dict[str, Calls]:
-        """The calls of each prompt by its name, "" without a program. `grown`: by how many tokens an edited prompt is
-        longer."""
+        """The calls of each prompt by its name, "" without a program; of several models, by the model. `grown`: by
+        how many tokens an edited prompt is longer."""
+        if several := self._configuration.models.several:
+            replies = [self._length_of_replies(task, "", first, sizes, role_of(name)) for name in several]
+            whole = sizes.prompts[""] + grown
+            return {name: Calls(1.0, whole, reply) for name, reply in zip(several, replies, strict=True)}
         parts = task.program.parts(first) if task.program else {"": first}
         calls = {}
         for name, part in parts.items():
@@ -211,13 +217,13 @@ class Expected:
                 calls[name] = Calls(self._seen.of(name), sent + grown, replied)
             else:
                 each = self._seen.of(name) if self._seen else 1.0
-                reply = self._length_of_replies(task, name, part, sizes)
+                reply = self._length_of_replies(task, name, part, sizes, role_of(name))
                 calls[name] = Calls(each, sizes.prompts[name] + grown, reply)
         return calls
 
-    def _length_of_replies(self, task: Task, name: str, part: Prompt, sizes: Sizes) -> float:
+    def _length_of_replies(self, task: Task, name: str, part: Prompt, sizes: Sizes, role: str) -> float:
         limit = program_limit(task, name, part)
-        room = reply_room(self._configuration, limit, role_of(name))
+        room = reply_room(self._configuration, limit, role)
         first_words = REASONED if limit > task.kind.limit or task.kind.name == "reasoning" else 0
         answer = 1.5 * sizes.target + 6 if task.has_targets else ANSWER
         return min(room, answer + first_words + THOUGHT * (room > limit))
@@ -237,7 +243,7 @@ class Expected:
             if one.most:
                 roles[role] = self._use(role, calls, one.input + self._grown / 2, WRITTEN)
         credited = share * answers if credit else 0.0
-        graded = grades(self._configuration) * (answers + credited)
+        graded = grades(self._configuration) * len(self._configuration.models.each("task")) * (answers + credited)
         compared = 2 * compares(self._configuration) * (self._compared + credited)
         if graded or compared:
             said = self._reply * (graded + 2 * compared) / (graded + compared)
@@ -253,7 +259,8 @@ class Expected:
         return sum(calls.output for calls in self._calls.values()) / len(self._calls)
 
     def _task_roles(self, role: str, answers: float) -> dict[str, Use]:
-        """The calls for some answers; those of a program with several prompts by prompt."""
+        """The calls for some answers; those of a program with several prompts by prompt, and those of several
+        models by model."""
         if len(self._calls) == 1:
             [calls] = self._calls.values()
             return {role: self._use(role, answers * calls.each, calls.input, calls.output)}
@@ -286,7 +293,7 @@ class Expected:
 
     def _program(self) -> str:
         """The assumption about the calls of a program, "" without one."""
-        if "" in self._calls:
+        if "" in self._calls or self._configuration.models.several:
             return ""
         if self._seen is None:
             return "; the program calls each prompt once for an example (it was not tried)"

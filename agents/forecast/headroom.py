@@ -51,7 +51,8 @@ class Cost:
 
 def draws(configuration: Configuration) -> int:
     """The number of replies drawn at the model's default temperature; 0 if a person has set it to 0."""
-    return 0 if configuration.asked("task").get("temperature") == 0 else DRAWS
+    roles = configuration.models.each("task")
+    return 0 if any(configuration.asked(role).get("temperature") == 0 for role in roles) else DRAWS
 
 
 def cost(
@@ -60,15 +61,17 @@ def cost(
     """The cost for the task model and, if there is one, for a judge, which is asked as often. A program makes as many
     calls as were `seen`; None: it was not tried, or there is none."""
     length, judged = probe.length(plan), asks_judge(configuration)
-    usage, calls = {"task": Usage(length.input, length.output)}, float(plan.replies)
+    usage = dict.fromkeys(configuration.models.each("task"), Usage(length.input, length.output))
+    asked = len(usage)
+    calls = float(plan.replies * asked)
     if seen is not None:
         calls *= seen.calls
         usage = {role_of(name): _times(seen, name, plan.replies) for name in seen.prompts}
     elif configuration.prompts:
         calls *= len(configuration.prompts)
     if judged:
-        usage["judge"] = Usage(length.input + length.output, length.output)
-        calls += plan.replies
+        usage["judge"] = Usage(asked * (length.input + length.output), asked * length.output)
+        calls += plan.replies * asked
     models = {role: configuration.models.of(role) for role in usage}
     priced = all(name in known for name in models.values())
     dollars = sum(known[models[role]].of(used) for role, used in usage.items()) if priced else None
@@ -122,8 +125,9 @@ async def before_search(
     :raises Exception: otherwise as `Forward.until`.
     """
     task, slots = forward.task, forward.slots
-    useless = configuration.models.of("task") == EMBEDDED or compares(configuration)
-    each = seen.calls if seen else 1.0
+    models = configuration.models.each("task")
+    useless = EMBEDDED in models.values() or compares(configuration)
+    each = seen.calls if seen else float(len(models))
     if not configuration.search.headroom or useless or not may_be_cheap(configuration, task, each):
         return None
     operators = open_operators(configuration.search.operators)

@@ -41,21 +41,21 @@ class Least:
 
 
 def least(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> Least:
-    """The minimum cost of the task model's calls. Of the calls of a program, which nobody knows beforehand, only one
-    is counted for each example: the shortest, to the cheapest model."""
-    repeats = configuration.search.repeats
+    """The minimum cost of the task model's calls, or of all calls of several. Of the calls of a program, which nobody
+    knows beforehand, only one is counted for each example: the shortest, to the cheapest model."""
+    repeats, models = configuration.search.repeats, len(configuration.models.each("task"))
     costs = [
-        [_cost(configuration, request, known) for request in likely_requests(task, first, example.inputs, unfilled)]
+        [_costs(configuration, request, known) for request in likely_requests(task, first, example.inputs, unfilled)]
         for example in (*task.validation, *task.test, *task.test)
     ]
-    every = [cost for each in costs for cost in each]
+    every = [cost for each in costs for request in each for cost in request]
     longest = max(every, key=lambda cost: cost.longest + cost.reply)
-    tokens = repeats * sum(min(cost.tokens for cost in each) for each in costs)
-    dollars = repeats * sum(min(cost.dollars for cost in each) for each in costs)
+    tokens = repeats * sum(min(sum(cost.tokens for cost in request) for request in each) for each in costs)
+    dollars = repeats * sum(min(sum(cost.dollars for cost in request) for request in each) for each in costs)
     dollars += 2 * max(cost.most for cost in every)
     known_price = all(cost.priced for cost in every)
     return Least(
-        calls=repeats * len(costs),
+        calls=repeats * models * len(costs),
         tokens=tokens + 2 * (longest.longest + longest.reply),
         dollars=dollars if known_price else None,
         longest=longest.longest,
@@ -76,8 +76,12 @@ class _Cost:
     most: float
 
 
-def _cost(configuration: Configuration, request: Request, known: Mapping[str, Price]) -> _Cost:
-    role = role_of(request.prompt)
+def _costs(configuration: Configuration, request: Request, known: Mapping[str, Price]) -> list[_Cost]:
+    """The cost of a request to each of the models that are sent it."""
+    return [_cost(configuration, request, known, role) for role in configuration.models.each(role_of(request.prompt))]
+
+
+def _cost(configuration: Configuration, request: Request, known: Mapping[str, Price], role: str) -> _Cost:
     price = known.get(configuration.models.of(role))
     tokens = sum(map(estimate_message, request.messages)) + (request.offer.size // BYTES if request.offer else 0)
     reply, longest = reply_room(configuration, request.max_tokens, role), request.most_input
@@ -92,10 +96,10 @@ def role_of(prompt: str) -> str:
 
 
 def reply_room(configuration: Configuration, limit: int, role: str = "task") -> int:
-    """Maximum number of tokens of a task model's reply if `limit` is wanted; more than that if the model needs
-    more."""
-    name = configuration.models.of(role)
-    return max(limit, configuration.provider(name).reply_tokens or min_reply_tokens(name) or 0)
+    """Maximum number of tokens of a task model's reply if `limit` is wanted; more than that if the model, or one of
+    several, needs more."""
+    models = configuration.models.each(role).values()
+    return max(limit, *(configuration.provider(name).reply_tokens or min_reply_tokens(name) or 0 for name in models))
 
 
 def check_caps(

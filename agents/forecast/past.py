@@ -59,7 +59,7 @@ def add_run(past: Past, configuration: Configuration, path: Path) -> None:
     :raises PromptFlowError, KeyError, TypeError, AttributeError: it cannot be read.
     """
     there, result = read_configuration(path), read_result(path / RESULT)
-    if result is None or there.models.of("task") != configuration.models.of("task"):
+    if result is None or there.models.answering != configuration.models.answering:
         return
     ends = [Counter(of) for of in result["operators"].values()]
     survivors, declined, losers = (sum(end[kind] for end in ends) for kind in ("survived", "declined", "lost"))
@@ -69,7 +69,7 @@ def add_run(past: Past, configuration: Configuration, path: Path) -> None:
     # A result of an earlier release has no `prompts`; a single prompt has none either, and is called once.
     per_answer = sum(costs["first"]["calls"] for costs in result.get("prompts", {}).values()) / THOUSAND or 1.0
     asked = result["roles"].get("task", {}).get("calls", 0) / there.search.repeats + result["saved"]["calls"]
-    asked /= per_answer
+    asked /= per_answer * len(there.models.each("task"))
     # The calls that remain after subtracting all others were made for losers.
     left = asked - whole * (1 + survivors) - test * (1 + (result["candidate"] > 0))
     past.runs += 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.config.metrics import PREFERENCE
@@ -21,13 +22,15 @@ from protocols.task import SplitName
 class Wrong:
     """The examples of a split that a candidate answered less than right, the worst first; `n`: the examples that it
     was asked and has answered. `compared`: nothing is right or wrong, and these are answered worse than the opponent
-    of the metric preference."""
+    of the metric preference. Each of several models' answers is by itself: `models` has how many each has given, {}
+    for one model."""
 
     candidate: int
     split: SplitName
     n: int
     exchanges: Sequence[Exchange]
     compared: bool = False
+    models: Mapping[str, int] = field(default_factory=dict)
 
 
 def wrong(directory: Path, candidate: int | None = None, split: SplitName | None = None) -> Wrong:
@@ -43,12 +46,13 @@ def wrong(directory: Path, candidate: int | None = None, split: SplitName | None
     number = winner(directory) if candidate is None else candidate
     splits: tuple[SplitName, ...] = (split,) if split else ("test", "validation")
     for name in splits:
-        if kept := exchanges_of(directory, number, name):
+        if kept := exchanges_of(directory, number, name, by_model=True):
             answered = [each for each in kept if not each.error]
             less = sorted(
                 (each for each in answered if each.score < right), key=lambda each: (each.score, order(each.example))
             )
-            return Wrong(number, name, len(answered), less, compared)
+            models = dict(sorted(Counter(each.model for each in answered if each.model).items()))
+            return Wrong(number, name, len(answered), less, compared, models)
     raise ConfigError(
         f"{directory} keeps no answers of candidate {number} on {' or '.join(splits)}: it was not asked, or "
         "run.exchanges is false, or an earlier release wrote the run; `evaluate --rows` asks anew"
@@ -60,14 +64,16 @@ def order(example: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", example)]
 
 
-def exchanges_of(directory: Path, candidate: int, split: SplitName) -> list[Exchange]:
+def exchanges_of(directory: Path, candidate: int, split: SplitName, by_model: bool = False) -> list[Exchange]:
     """What was asked and answered for a candidate on a split, once for each example: the last, if an evaluation was
-    cut off and repeated; the worst, if it was asked several times."""
-    latest: dict[str, Exchange] = {}
+    cut off and repeated; the worst, if it was asked several times, or of several models. `by_model`: once for each
+    of these."""
+    latest: dict[tuple[str, str], Exchange] = {}
     for _, exchanges in read_exchanges(directory / JOURNAL, candidate, split):
-        worst: dict[str, Exchange] = {}
+        worst: dict[tuple[str, str], Exchange] = {}
         for each in exchanges:
-            if each.example not in worst or each.score < worst[each.example].score:
-                worst[each.example] = each
+            key = each.example, each.model if by_model else ""
+            if key not in worst or each.score < worst[key].score:
+                worst[key] = each
         latest |= worst
     return list(latest.values())

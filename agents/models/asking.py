@@ -27,8 +27,9 @@ def check_asked(configuration: Configuration, operators: Iterable[str] | None = 
             key = name if name.isidentifier() else f'"{name}"'
             check(given.parameters, name.partition("/")[0], f"providers.{key}.parameters")
     names = open_operators(configuration.search.operators) if operators is None else operators
-    for role in (*ROLES, *(f"proposer/{name}" for name in names)):
-        model = configuration.models.of(role)
+    tables = configuration.models
+    every = (*ROLES, *(f"proposer/{name}" for name in names))
+    for role, model in (pair for one in every for pair in tables.each(one).items()):
         if model == EMBEDDED:
             continue
         provider = model.partition("/")[0]
@@ -38,24 +39,29 @@ def check_asked(configuration: Configuration, operators: Iterable[str] | None = 
         check_together(configuration.asked(role), provider, f"parameters of {role}", room)
         check_tools_of(configuration, role)
     for key, (role, prompt) in configuration.offering.items():
-        check_offered(configuration, key, configuration.models.of(role), open_definitions(configuration, prompt))
+        for model in tables.each(role).values():
+            check_offered(configuration, key, model, open_definitions(configuration, prompt))
 
 
 def check_tools_of(configuration: Configuration, role: str) -> None:
     """:raises ConfigError: a role without tools has parameters for them."""
     tables = configuration.prompts.values() or [configuration.prompt]
-    if role == "task" and all(table.tools for table in tables):
+    if _is_task(role) and all(table.tools for table in tables):
         return
     for name in ("tool_choice", "parallel_tool_calls"):
         if asked(configuration.asked(role)).get(name, UNSET) != UNSET:
             hint = "name their file under [prompt], tools"
-            if role != "task":
+            if not _is_task(role):
                 hint = "set it under [models.parameters.task]"
             elif configuration.prompts:
                 hint = f"name the tools of each prompt, or give {name} to single calls of the program"
             raise ConfigError(
                 f"parameters of {role}: {name} is for calls that offer tools, which these do not; {hint}"
             )
+
+
+def _is_task(role: str) -> bool:
+    return role.partition("/")[0] == "task"
 
 
 def check_offered(configuration: Configuration, where: str, name: str, definitions: Definitions) -> None:

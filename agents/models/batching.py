@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from agents.config.configuration import Configuration
 from agents.config.roles import model_settings
+from agents.config.tables import ProviderTable
 from memory.journals.journal import Journal
 from protocols.batches.batched import BatchedModel
 from protocols.batches.counting import Counting
@@ -30,10 +31,13 @@ def check_batch(configuration: Configuration) -> None:
     """:raises ConfigError: batches are wanted, and the task cannot be asked in them."""
     if not configuration.run.batch:
         return
-    name = configuration.models.of("task")
-    table = configuration.provider(name)
     if configuration.task.program is not None:
         raise ConfigError(f"{BATCH} asks each example once, and a program asks as it goes on; leave it out")
+    for name in configuration.models.each("task").values():
+        _check_batch(name, configuration.provider(name))
+
+
+def _check_batch(name: str, table: ProviderTable) -> None:
     if name.partition("/")[0] not in PROVIDERS:
         raise ConfigError(
             f"{BATCH} is for openai/… and anthropic/…, which sell batches, not for {name}; leave it out"
@@ -46,10 +50,9 @@ def check_batch(configuration: Configuration) -> None:
         raise ConfigError(f"{BATCH} sends chats, and {name} is asked for completions of a text; leave it out")
 
 
-def batch_factor(configuration: Configuration, environ: Mapping[str, str]) -> float:
-    """The price of the task's calls in batches, relative to the usual one: the configuration's, or the published one
-    at the provider's own address; 1 elsewhere."""
-    name = configuration.models.of("task")
+def batch_factor(configuration: Configuration, environ: Mapping[str, str], name: str) -> float:
+    """The price of calls of the model `name` in batches, relative to the usual one: the configuration's, or the
+    published one at the provider's own address; 1 elsewhere."""
     table = configuration.provider(name)
     if table.price is not None and table.price.batch is not None:
         return table.price.batch
@@ -58,12 +61,13 @@ def batch_factor(configuration: Configuration, environ: Mapping[str, str]) -> fl
     return 1.0
 
 
-def open_service(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> BatchService:
-    """The provider's batches of the task's model. Nothing is sent yet.
+def open_service(
+    configuration: Configuration, environ: Mapping[str, str], transport: Transport, name: str
+) -> BatchService:
+    """The provider's batches of the model `name`. Nothing is sent yet.
 
     :raises ConfigError: it cannot be reached as configured.
     """
-    name = configuration.models.of("task")
     provider, model = split(name)
     settings = model_settings(configuration.provider(name))
     endpoint = resolve(name, settings, environ)
@@ -78,7 +82,7 @@ def batched(
     books: tuple[Ledger, Journal, Mapping[str, bytes]],
     patience: Patience,
 ) -> BatchedModel:
-    """The task's model in batches around `live`. `books`: the ledger, the journal, and its notes so far."""
+    """A model of the task in batches around `live`. `books`: the ledger, the journal, and its notes so far."""
     ledger, journal, notes = books
     counting = Counting(ledger, journal, "task", in_batch(live.name), time.time)
     return BatchedModel(live, Desk(service, counting, scope, sent_batches(notes, scope), patience), scope)

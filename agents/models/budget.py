@@ -50,9 +50,8 @@ def caps(table: CapsTable) -> Caps:
 
 def check_priced(configuration: Configuration, scope: str, known: Mapping[str, Price]) -> None:
     """:raises ConfigError: a model called under the dollar cap of `scope` has no known price."""
-    models = roles(configuration) | (
-        {"credit": configuration.models.of("credit")} if measures_credit(configuration) else {}
-    )
+    credit = configuration.models.each("credit") if measures_credit(configuration) else {}
+    models = roles(configuration) | credit
     called = {model for role, model in models.items() if scope in ("", role, role.partition("/")[0])}
     unusual = unusual_prices(configuration)
     for name in sorted(called - known.keys()):
@@ -75,9 +74,8 @@ def prices(configuration: Configuration, environ: Mapping[str, str]) -> dict[str
             known[name] = FREE
         elif name not in unusual and undated(name) in published and is_theirs(name, model_settings(table), environ):
             known[name] = published[undated(name)]
-    name = configuration.models.of("task")
-    if configuration.run.batch and name in known:
-        known[in_batch(name)] = known[name].times(batch_factor(configuration, environ))
+    for name in known.keys() & {*configuration.models.each("task").values()} if configuration.run.batch else ():
+        known[in_batch(name)] = known[name].times(batch_factor(configuration, environ, name))
     return known
 
 

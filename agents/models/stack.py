@@ -59,7 +59,7 @@ from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.recorded import RecordedModel
 from protocols.wrappers.reply_room import MinReplyTokensModel, min_reply_tokens
 from protocols.wrappers.retry import DEADLINE, RetryingModel
-from protocols.wrappers.routed import RoutedModel
+from protocols.wrappers.routed import Panel, RoutedModel
 from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
 from protocols.wrappers.window import Window, WindowedModel
@@ -112,13 +112,16 @@ class Models:
             self._embeddings = open_embeddings(embedder, settings, environ, transport, dimension)
 
     def of(self, role: str, cache: Replies | None = None, journal: Journal | None = None) -> ChatModel:
-        """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, with its wrappers."""
+        """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, with its wrappers; a `Panel` of
+        several of the task."""
 
         def stack(name: str) -> ChatModel:
             shared = cache if self._configuration.shares_replies_of(name) else None
             return self._stack(self.adapters[name], role, shared, journal)
 
         models = self._configuration.models
+        if len(each := models.each(role)) > 1:
+            return Panel([stack(name) for name in each.values()])
         model = stack(models.of(role))
         if not models.prompts or role not in ("task", "credit"):
             return model
@@ -127,12 +130,16 @@ class Models:
     def in_batches(self, cache: Replies, journal: Journal, notes: Mapping[str, bytes]) -> ChatModel:
         """The task's model, whose calls are gathered and sent as batches, also those that an earlier process sent and
         noted in the journal. It has the wrappers of `layers`, but those around single calls are around the few that
-        batches left unanswered; what the others are refused for is learned outside of the batches, too."""
-        name = self._configuration.models.of("task")
+        batches left unanswered; what the others are refused for is learned outside of the batches, too. A `Panel` of
+        several, each with its own batches."""
+        each = [self._in_batches(n, cache, journal, notes) for n in self._configuration.models.each("task").values()]
+        return each[0] if len(each) == 1 else Panel(each)
+
+    def _in_batches(self, name: str, cache: Replies, journal: Journal, notes: Mapping[str, bytes]) -> ChatModel:
         layers = [*self.layers(self.adapters[name], "task", cache, journal)]
         place = next(index for index, (layer, _) in enumerate(layers) if layer == "retry")
         live = wrapped(self.adapters[name], layers[place:])
-        service = open_service(self._configuration, self._environ, self._transport)
+        service = open_service(self._configuration, self._environ, self._transport, name)
         books = self._ledger, journal, notes
         model = batched(live, service, self._scope(name, "task"), books, self.patience)
         learning = [layer for layer in layers if layer[0] in ("temperature", "window")]
@@ -224,7 +231,7 @@ class Models:
     def _check_chats(self, name: str, chats: bool) -> None:
         """:raises ConfigError: tools or a schema are to be offered to weights that only complete a text."""
         for key, (role, prompt) in self._configuration.offering.items():
-            if not chats and name == self._configuration.models.of(role):
+            if not chats and name in self._configuration.models.each(role).values():
                 key = f"{key}.{'tools' if prompt.tools else 'response_schema'}"
                 raise ConfigError(f"{key}: {name} has no chat template; it completes text without tools and schemas")
 
@@ -268,16 +275,16 @@ class Models:
 
     def _temperature(self, name: str, role: str) -> Temperature:
         which = self._which(name)
-        temperature = self.accounts.temperature(self._account(name), which, self._asked(role))
+        temperature = self.accounts.temperature(self._account(name), which, self._asked(role, name))
         if FIXED.match(name) and is_theirs(name, model_settings(self._configuration.provider(name)), self._environ):
             temperature.refused = True
         return temperature
 
     def _temperature_note(self, name: str, role: str) -> str:
-        return " ".join(filter(None, (self._note("temperature", name), self._asked(role))))
+        return " ".join(filter(None, (self._note("temperature", name), self._asked(role, name))))
 
-    def _asked(self, role: str) -> str:
-        return Parameters(asked(self._configuration.asked(role))).key
+    def _asked(self, role: str, name: str) -> str:
+        return Parameters(asked(self._configuration.asked(role, name))).key
 
     def _note(self, what: str, name: str) -> str:
         account = self._account(name)

@@ -16,9 +16,9 @@ from agents.directory.run_directory import RESULT, TRANSFER, read_document, writ
 from agents.moving.advice import Advice, Differences, advise
 from agents.moving.deployed import Deployed, read_deployed
 from agents.prompting.retrieval_slots import measured
-from agents.results.comparison import Answer, answers, change, score_of, used
+from agents.results.comparison import Answer, answers, change, score_of, used, used_by
 from agents.results.finished import read_result
-from agents.results.pareto import Taken, taken
+from agents.results.pareto import Taken, paid, taken
 from agents.run.search import Run
 from protocols.concurrency.threads import in_thread
 from protocols.errors import StorageFailed
@@ -93,7 +93,7 @@ class Transfer:
         found = Differences(
             change(metric, first, best), change(metric, best, retrained), change(metric, first, retrained)
         )
-        earlier, model = self.deployed.configuration.models.of("task"), run.configuration.models.of("task")
+        earlier, model = self.deployed.configuration.models.answering, run.configuration.models.answering
         test = (read_result(self.deployed.directory / RESULT) or {}).get("test")
         if compares(self.deployed.configuration):
             test = None  # there, answers were compared with those of the earlier model
@@ -152,6 +152,7 @@ def read_transferred(directory: Path) -> Transferred | None:
 
 def _on_test(run: Run, side: Sequence[Answer], tokens: int) -> OnTest:
     score = score_of(run.task.kind.name, run.task.metric, side)
-    usage = used([answer for answer in side if isinstance(answer, Outcome)])
-    price = run.ledger.prices.get(run.configuration.models.of("task"))
-    return OnTest(score.value, score.interval, score.n, score.errors, tokens, taken(usage, score.n, price, "test"))
+    answered = [answer for answer in side if isinstance(answer, Outcome)]
+    cost = paid(run.ledger.prices, run.configuration.models.answering)
+    thousand = taken(used(answered), used_by(answered), score.n, cost, "test")
+    return OnTest(score.value, score.interval, score.n, score.errors, tokens, thousand)

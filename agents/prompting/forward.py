@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from statistics import mean
+from typing import TypeVar
 
 import anyio
 
@@ -17,23 +18,26 @@ from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
 from memory.journals.exchanges import Exchange, told
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ModelError
-from protocols.messages import Outcome
+from protocols.messages import OfModel, Outcome
+from protocols.metrics.weighted import OverModels
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.program import Step
 from protocols.prompt import Prompt, Template
 from protocols.task import Counts, Example, Task
+from protocols.wrappers.routed import Panel
 
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError
 """The result of one question: an outcome, or the final error of its call, which is no score."""
 Messages = tuple[ChatMessage, ...]
-Answer = Callable[[int], Awaitable[tuple[Reply, Messages, tuple[Step, ...]]]]
-"""Answers an example, given the number of the sample: the reply, the messages that it answers, () if a program did,
-and the program's steps that led to it."""
+Answer = Callable[[ChatModel, int], Awaitable[tuple[Reply, Messages, tuple[Step, ...]]]]
+"""Has a model answer an example, given the number of the sample: the reply, the messages that it answers, () if a
+program did, and the program's steps that led to it."""
 Hear = Callable[[Prompt, Exchange], None]
 """Is told of each reply to a prompt, or of the error in its place."""
 Enough = Callable[[int, Result], bool]
 """Takes a question's index and its result; returns whether to stop asking."""
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -47,7 +51,8 @@ class Concurrency:
 class Forward:
     """Runs prompts on examples: `model` answers, or the task's program, which calls it; the metric of `task` judges,
     `concurrency` limits the examples at work. `assignment`: the assignment that the calls are made for, if any. Each
-    example is asked `repeats` >= 1 times, and its outcome is the mean.
+    example is asked `repeats` >= 1 times, and its outcome is the mean. All models of a `Panel` answer each example,
+    at the same time; then the task's metric is one `OverModels`, and its outcome is of all of them.
 
     `slots`: fill a prompt's placeholders for examples and passages."""
 
@@ -64,6 +69,7 @@ class Forward:
         self._samples: Sequence[int] = range(repeats)
         self._temperature: float | None = TEMPERATURE
         self._model, self._concurrency, self._assignment = model, concurrency, assignment
+        self._panel = model.models if isinstance(model, Panel) else ()
         self._metric = task.metric if assignment is None else task.metric.attributed_to(assignment)
         limit = partial(program_limit, task)
         self._program = Running(task.program, model, task.placeholders, limit, slots.inputs) if task.program else None
@@ -169,7 +175,7 @@ class Forward:
         :raises ModelError, BudgetExhausted: the call failed, or was refused.
         """
         answer = await self._answering(prompt, example)
-        reply, _, _ = await answer(sample)
+        reply, _, _ = await answer(self._model, sample)
         return reply
 
     def _divide(self, prompt: Prompt, inputs: Mapping[str, str]) -> tuple[Template, Request]:
@@ -197,37 +203,34 @@ class Forward:
         return self._request(prompt, self.slots.inputs(prompt, example.inputs), sample)
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
+        """The outcome of all models; of one that left the example unanswered, its error."""
+        answer = await self._answering(prompt, example)
+        if not self._panel:
+            return await self._of_model(prompt, example, answer, self._model)
+        asked = [partial(self._of_model, prompt, example, answer, model) for model in self._panel]
+        outcomes: dict[str, Outcome] = {}
+        for model, result in zip(self._panel, await _all_of(asked), strict=True):
+            if not isinstance(result, Outcome):
+                return result
+            outcomes[model.name] = result
+        assert isinstance(self._metric, OverModels)
+        return over_models(self._metric, outcomes)
+
+    async def _of_model(self, prompt: Prompt, example: Example, answer: Answer, model: ChatModel) -> Result:
         """The mean of the repeats that were answered, asked one after the other, so that no more calls are in flight;
         but see `at_once`."""
-        answer = await self._answering(prompt, example)
-        results = await self._repeated(prompt, example, answer)
+        asked = [partial(self._judged, prompt, example, answer, model, sample) for sample in self._samples]
+        results = await _all_of(asked) if self._together else [await ask() for ask in asked]
         outcomes = [result for result in results if isinstance(result, Outcome)]
         return averaged(outcomes) if outcomes else results[0]
 
-    async def _repeated(self, prompt: Prompt, example: Example, answer: Answer) -> list[Result]:
-        if not self._together:
-            return [await self._judged(prompt, example, answer, sample) for sample in self._samples]
-        results, failed = dict[int, Result](), list[Exception]()
-
-        async def ask(sample: int) -> None:
-            try:
-                results[sample] = await self._judged(prompt, example, answer, sample)
-            except Exception as error:  # a group would wrap it
-                failed.append(error)
-
-        async with anyio.create_task_group() as tasks:
-            for sample in self._samples:
-                tasks.start_soon(ask, sample, name=f"repeat#{sample}")
-        if failed:
-            raise failed[0]
-        return [results[sample] for sample in self._samples]
-
     async def _answering(self, prompt: Prompt, example: Example) -> Answer:
-        """A function of the sample's number that answers the example, with one call or through the program."""
+        """A function of the model and the sample's number that answers the example, with one call or through the
+        program."""
         if self._program is not None:
             run, temperature, assignment = self._program, self._temperature, self._assignment
 
-            async def run_it(sample: int) -> tuple[Reply, Messages, tuple[Step, ...]]:
+            async def run_it(model: ChatModel, sample: int) -> tuple[Reply, Messages, tuple[Step, ...]]:
                 reply, steps = await run.answer(prompt, example, Draw(sample, temperature, assignment))
                 return reply, (), steps
 
@@ -240,22 +243,25 @@ class Forward:
         else:
             request = self._request(prompt, example.inputs, first)
 
-        async def answer(sample: int) -> tuple[Reply, Messages, tuple[Step, ...]]:
+        async def answer(model: ChatModel, sample: int) -> tuple[Reply, Messages, tuple[Step, ...]]:
             asked = request if sample == first else replace(request, sample=sample)
-            return await self._model.complete(asked), asked.messages, ()
+            return await model.complete(asked), asked.messages, ()
 
         return answer
 
-    async def _judged(self, prompt: Prompt, example: Example, answer: Answer, sample: int) -> Result:
+    async def _judged(
+        self, prompt: Prompt, example: Example, answer: Answer, model: ChatModel, sample: int
+    ) -> Result:
+        name = model.name if self._panel else ""
         try:
-            reply, messages, steps = await answer(sample)
+            reply, messages, steps = await answer(model, sample)
             said = reply.said
             judged = await self._metric.judge(example, said, reply.finish, sample)
         except ModelError as error:
             if error.fatal:
                 raise
             if self._hear is not None:
-                self._hear(prompt, Exchange(example.id, (), "", error=str(error)))
+                self._hear(prompt, Exchange(example.id, (), "", error=str(error), model=name))
             return error
         outcome = Outcome(
             example=example.id,
@@ -273,12 +279,31 @@ class Forward:
             steps=steps,
         )
         if self._hear is not None:
-            self._hear(prompt, exchange_of(outcome, messages, reply))
+            self._hear(prompt, exchange_of(outcome, messages, reply, name))
         return outcome
 
 
-def exchange_of(outcome: Outcome, messages: Messages, reply: Reply) -> Exchange:
-    """The exchange that led to an outcome."""
+async def _all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """The results of calls made at the same time, in order. If some raise, all end before the first error goes on:
+    they are paid for."""
+    results, failed = dict[int, T](), list[Exception]()
+
+    async def one(place: int) -> None:
+        try:
+            results[place] = await calls[place]()
+        except Exception as error:  # a group would wrap it
+            failed.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for place in range(len(calls)):
+            tasks.start_soon(one, place, name=f"answer#{place}")
+    if failed:
+        raise failed[0]
+    return [results[place] for place in range(len(calls))]
+
+
+def exchange_of(outcome: Outcome, messages: Messages, reply: Reply, model: str) -> Exchange:
+    """The exchange that led to an outcome. `model`: of several, the one that was asked."""
     return Exchange(
         outcome.example,
         told(messages),
@@ -294,6 +319,19 @@ def exchange_of(outcome: Outcome, messages: Messages, reply: Reply) -> Exchange:
         outcome.feedback,
         outcome.inputs,
         outcome.steps,
+        model=model,
+    )
+
+
+def over_models(metric: OverModels, outcomes: Mapping[str, Outcome]) -> Outcome:
+    """The outcome of one example over the models that answered it, in the order of the metric's; see `Outcome`."""
+    each = [*outcomes.values()]
+    return replace(
+        min(each, key=lambda outcome: outcome.score),
+        score=metric.combined([outcome.score for outcome in each]),
+        counts=metric.counts(each),
+        usage=sum((outcome.usage for outcome in each), Usage()),
+        models={name: OfModel(outcome.score, outcome.usage) for name, outcome in outcomes.items()},
     )
 
 

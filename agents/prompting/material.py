@@ -22,6 +22,7 @@ from agents.prompting.records import answered_with, once, record_of, shortened
 from agents.prompting.wording import count_words
 from protocols.answers.numbers import is_number
 from protocols.messages import Assignment, Outcome, Scores, Tried, mean
+from protocols.metrics.weighted import OverModels
 from protocols.prompt import Kind, Prompt, estimate_tokens
 from protocols.task import Example, KindName, Task
 
@@ -119,10 +120,11 @@ def _answered(task: Task) -> str:
 
 
 def _answering(task: Task, prompt: Prompt) -> str:
-    return (
-        f"The model that answers{' is ' * bool(task.model)}{task.model}; "
-        f"its reply may have {reply_limit(task.kind, prompt)} tokens."
-    )
+    room = f"reply may have {reply_limit(task.kind, prompt)} tokens."
+    if isinstance(task.metric, OverModels):
+        models = " and ".join(task.metric.models)
+        return f"All of {models} answer each example, with the same prompt; each {room}"
+    return f"The model that answers{' is ' * bool(task.model)}{task.model}; its {room}"
 
 
 def _standing(scores: Scores, best: float | None) -> str:

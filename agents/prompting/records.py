@@ -18,8 +18,9 @@ ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model 
 
 def record_of(outcome: Outcome, tokens: int = ROOM, inside: Sequence[str] = ()) -> str:
     """A record of the input, the expected answer and the answer; the whole reply and the metric's feedback, if they
-    say more; and the example's id. The inputs together, the answer and the reply are cut at `tokens` each. `inside`:
-    lines on the calls of a program, after the input; the reply is not shown again if it is the last call's."""
+    say more; the scores of several models; and the example's id. The inputs together, the answer and the reply are
+    cut at `tokens` each. `inside`: lines on the calls of a program, after the input; the reply is not shown again if
+    it is the last call's."""
     answer = outcome.answer or (NO_ANSWER if outcome.reply.strip() else "nothing")
     record = {"Expected": outcome.target, "Answered": cut(once(answer), tokens)}
     last = outcome.steps[-1].reply.strip() if inside and outcome.steps else ""
@@ -28,6 +29,9 @@ def record_of(outcome: Outcome, tokens: int = ROOM, inside: Sequence[str] = ()) 
     instead = outcome.instead and f"the model gave no text ({outcome.instead})"
     said = (_why(outcome), ENDS.get(outcome.finish), instead)
     record["Why"] = "; ".join(one for one in said if one)
+    if outcome.models:
+        each = ", ".join(f"{name} {of.value:.2f}" for name, of in outcome.models.items())
+        record["Models"] = f"that was {outcome.model}; the scores are {each}"
     record["Example"] = outcome.example
     lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
     return "\n".join([show_inputs(shortened(outcome.inputs, tokens, outcome.target)), *inside, *lines])

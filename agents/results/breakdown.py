@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import orjson
 
+from agents.ring.evaluator import by_model
 from memory.journals.exchanges import Exchange
 from protocols.messages import Outcome
+from protocols.metrics.bootstrap import Judged
 from protocols.metrics.judge import COMPARED, FIRST_TWICE, LONGER, SECOND_TWICE, SHORTER, UNHEARD, Preference
-from protocols.metrics.weighted import Weighted
+from protocols.metrics.weighted import OverModels, Weighted
 from protocols.task import KindName, Metric, tally
 
 MOST = 200
@@ -65,12 +67,14 @@ class Comparisons:
 class Breakdown:
     """`labels`: by frequency in the targets, empty where answers are neither labels nor entities. `confused`: the
     cells of the confusion matrix off its diagonal, the most frequent first, of labels alone. `metrics`: the value of
-    each metric, if several are combined. `comparisons`: None if no answer was compared with another."""
+    each metric, if several are combined. `comparisons`: None if no answer was compared with another. `models`: the
+    value of each model, if several answer; all else is then of the worst reply to each example, but for `metrics`."""
 
     labels: tuple[OfLabel, ...] = ()
     confused: tuple[Confused, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     comparisons: Comparisons | None = None
+    models: Mapping[str, float] = field(default_factory=dict)
 
 
 def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Breakdown:
@@ -80,6 +84,7 @@ def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Br
         confusion(outcomes) if has_confusion(kind) else (),
         by_metric(metric, outcomes),
         compared(outcomes),
+        {name: each.value for name, each in by_model(metric, outcomes).items()},
     )
 
 
@@ -175,8 +180,11 @@ def confusion(outcomes: Iterable[Outcome | Exchange]) -> tuple[Confused, ...]:
     return tuple(Confused(expected, answered, n) for (expected, answered), n in most[:MOST])
 
 
-def by_metric(metric: Metric, outcomes: Sequence[Outcome]) -> Mapping[str, float]:
-    """The value of each metric of several; {} for one."""
+def by_metric(metric: Metric, outcomes: Sequence[Judged]) -> Mapping[str, float]:
+    """The value of each metric of several; {} for one. Over several models, the mean or the lowest of theirs."""
+    if isinstance(metric, OverModels):
+        each = [by_metric(metric.metric, metric.marks(model, outcomes)) for model in metric.models]
+        return {name: metric.combined([one[name] for one in each]) for name in each[0]}
     if not isinstance(metric, Weighted) or not outcomes:
         return {}
     totals = {name: np.array(total) for name, total in tally((o.score, o.counts) for o in outcomes).items()}

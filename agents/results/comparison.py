@@ -17,9 +17,10 @@ from agents.results.breakdown import Breakdown, breakdown
 from agents.ring.evaluator import value_of
 from protocols.errors import BudgetExhausted, Interrupted
 from protocols.messages import Outcome, Scores, mean
-from protocols.metrics.bootstrap import Interval, interval
+from protocols.metrics.bootstrap import Interval, Judged, interval
+from protocols.metrics.weighted import OverModels
 from protocols.model import Usage
-from protocols.task import Example, KindName, Metric, Task
+from protocols.task import Example, KindName, Metric, Task, corpus_value
 
 Answer = Result | BudgetExhausted | Interrupted
 """The result of one question, or the reason why it was not asked: a cap, or a person who stopped the run."""
@@ -66,13 +67,33 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Two prompts on the `n` examples that both answered: the value of the first, that of the other, and the
+    difference with its 95 % `interval`."""
+
+    first: float
+    best: float
+    difference: float
+    interval: Interval
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnModel:
+    """Two prompts on one of several models: the metric over its own replies, and their usage with each prompt."""
+
+    change: Change
+    usage: tuple[Usage, Usage]
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """The first prompt (`first`) and the winner (`best`) on the `n` test examples that both answered, with the ids of
     those on which the winner's score is higher (`gained`) or lower (`lost`). `interval`: 95 %, of the difference, by
     paired bootstrap. `errors`: of both together. `first_score` and `best_score`: of each on all examples
     that it answered itself.
     `changed`: the first `SHOWN` gained and the first `SHOWN` lost examples. `usage`: of the replies to the `n`
-    examples, of the first prompt and of the winner.
+    examples, of the first prompt and of the winner. `models`: of each of several that answer the task.
     """
 
     first: float
@@ -87,6 +108,7 @@ class Held:
     best_score: Score
     changed: tuple[Changed, ...]
     usage: tuple[Usage, Usage] = (Usage(), Usage())
+    models: Mapping[str, OnModel] = field(default_factory=dict)
 
 
 async def answers(forward: Forward, questions: Sequence[Question]) -> list[Answer]:
@@ -152,12 +174,29 @@ def held_out(kind: KindName, metric: Metric, first: Sequence[Answer], best: Sequ
         best_score=best_score,
         changed=tuple(_changed(s, b) for s, b in [*gained[:SHOWN], *lost[:SHOWN]]),
         usage=(used(before), used(after)),
+        models=_on_models(metric, before, after),
     )
+
+
+def _on_models(metric: Metric, before: Sequence[Outcome], after: Sequence[Outcome]) -> dict[str, OnModel]:
+    if not isinstance(metric, OverModels) or not before:
+        return {}
+    found = {}
+    for name in metric.models:
+        change = _changed_by(metric.metric, metric.marks(name, before), metric.marks(name, after))
+        found[name] = OnModel(change, (used_by(before)[name], used_by(after)[name]))
+    return found
 
 
 def used(outcomes: Sequence[Outcome]) -> Usage:
     """The usage of all replies together."""
     return sum((outcome.usage for outcome in outcomes), Usage())
+
+
+def used_by(outcomes: Sequence[Outcome]) -> dict[str, Usage]:
+    """The usage of each of several models; {} of one."""
+    names = outcomes[0].models if outcomes else ()
+    return {name: sum((outcome.models[name].usage for outcome in outcomes), Usage()) for name in names}
 
 
 def _changed(before: Outcome, after: Outcome) -> Changed:
@@ -168,18 +207,6 @@ def _changed(before: Outcome, after: Outcome) -> Changed:
         replies=(before.reply[:LONGEST], after.reply[:LONGEST]),
         scores=(before.score, after.score),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Two prompts on the `n` examples that both answered: the value of the first, that of the other, and the
-    difference with its 95 % `interval`."""
-
-    first: float
-    best: float
-    difference: float
-    interval: Interval
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +235,12 @@ def change(metric: Metric, first: Sequence[Answer], best: Sequence[Answer]) -> C
     pairs = [(f, b) for f, b in zip(first, best, strict=True) if isinstance(f, Outcome) and isinstance(b, Outcome)]
     if not pairs:
         return None
-    before, after = [f for f, _ in pairs], [b for _, b in pairs]
-    old, new = value_of(metric, before), value_of(metric, after)
-    return Change(old, new, new - old, interval(metric, after, before), len(pairs))
+    return _changed_by(metric, [f for f, _ in pairs], [b for _, b in pairs])
+
+
+def _changed_by(metric: Metric, before: Sequence[Judged], after: Sequence[Judged]) -> Change:
+    old, new = (corpus_value(metric, ((one.score, one.counts) for one in side)) for side in (before, after))
+    return Change(old, new, new - old, interval(metric, after, before), len(before))
 
 
 def test_parts(task: Task, first: Sequence[Answer], best: Sequence[Answer]) -> Parts:

@@ -81,6 +81,8 @@ def measured(configuration: Configuration, task: Task, opponent: Prompt) -> dict
     table = configuration.task
     weights = {str(named): weight for named, weight in (table.metric or {}).items()} or {task.kind.metric: 1.0}
     found: dict[str, Any] = {"task.metric": weights, "task.rubric": table.rubric, "task.pattern": table.pattern}
+    if several := configuration.models.several:
+        found["models.task"] = f"{len(several)} models, {configuration.search.across_models} of their scores"
     if asks_judge(configuration):
         found["models.judge"] = configuration.models.of("judge")
     if compares(configuration):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,12 +16,15 @@ from protocols.wrappers.recorded import Call
 
 THOUSAND = 1000
 Split = Literal["test", "validation"]
+Paid = Callable[[Usage, Mapping[str, Usage]], float | None]
+"""The dollars of a usage, given that of each of several models too; None: a price is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """The cost of 1,000 answers of a prompt, extrapolated from `n` examples of `split`: metered tokens of input and
-    of output, and dollars (None: the price is not known)."""
+    of output, and dollars (None: the price is not known). Of several models, what 1,000 answers of each take together
+    (but see `agents.results.result.ModelResult`)."""
 
     input: int
     output: int
@@ -54,35 +57,56 @@ class Row:
     result: bool
 
 
-def taken(usage: Usage, n: int, price: Price | None, split: Split) -> Taken | None:
-    """The cost of 1,000 answers, from the `usage` of `n` answers; None if nothing was metered."""
+def paid(prices: Mapping[str, Price], model: str) -> Paid:
+    """The dollars of the usage of `model`, or of each of several models."""
+
+    def dollars(usage: Usage, models: Mapping[str, Usage]) -> float | None:
+        each = models or {model: usage}
+        return sum(prices[name].of(used) for name, used in each.items()) if each.keys() <= prices.keys() else None
+
+    return dollars
+
+
+def taken(
+    usage: Usage, models: Mapping[str, Usage], n: int, paid: Paid, split: Split, model: str = ""
+) -> Taken | None:
+    """The cost of 1,000 answers, from the usage of `n` answers, and of that by each of several `models`; None if
+    nothing was metered. `model`: of its own answers alone."""
+    if model:
+        usage = models[model]
+        models = {model: usage}
     if not n or not usage.total:
         return None
-    dollars = None if price is None else price.of(usage) * THOUSAND / n
-    return Taken(round(usage.input * THOUSAND / n), round(usage.output * THOUSAND / n), dollars, split, n)
+    dollars = paid(usage, models)
+    cost = None if dollars is None else dollars * THOUSAND / n
+    return Taken(round(usage.input * THOUSAND / n), round(usage.output * THOUSAND / n), cost, split, n)
 
 
-def taken_by(member: Member, price: Price | None) -> Taken | None:
+def taken_by(member: Member, paid: Paid, model: str = "") -> Taken | None:
     """The cost of 1,000 answers of a member, from its validation examples."""
-    return taken(member.usage, sum(score is not None for score in member.scores), price, "validation")
+    n, models = sum(score is not None for score in member.scores), member.models
+    return taken(member.usage, {name: of.usage for name, of in models.items()}, n, paid, "validation", model)
 
 
-def answers_of(first: Member, winner: Member, test: Held | None, price: Price | None) -> Answers | None:
-    """The cost of answers of both prompts: on the test split if it was read, else on validation."""
-    before, best = (taken_by(member, price) for member in (first, winner))
+def answers_of(first: Member, winner: Member, test: Held | None, paid: Paid, model: str = "") -> Answers | None:
+    """The cost of answers of both prompts: on the test split if it was read, else on validation. `model`: of one of
+    several alone."""
+    before, best = (taken_by(member, paid, model) for member in (first, winner))
     if test is not None and test.n:
-        before, best = (taken(usage, test.n, price, "test") for usage in test.usage)
+        models = [{name: on.usage[side] for name, on in test.models.items()} for side in range(len(test.usage))]
+        sides = zip(test.usage, models, strict=True)
+        before, best = (taken(usage, of, test.n, paid, "test", model) for usage, of in sides)
     return Answers(before, best) if before and best else None
 
 
-def front(members: Sequence[Member], winner: Member, price: Price | None, journal: Path) -> list[Row]:
+def front(members: Sequence[Member], winner: Member, paid: Paid, journal: Path) -> list[Row]:
     """The candidates that nobody beats in everything; the journal, which may be long, is read."""
-    return pareto(members, winner.candidate, price, latencies(read_calls(journal)))
+    return pareto(members, winner.candidate, paid, latencies(read_calls(journal)))
 
 
-def pareto(members: Sequence[Member], winner: int, price: Price | None, seconds: Mapping[int, float]) -> list[Row]:
+def pareto(members: Sequence[Member], winner: int, paid: Paid, seconds: Mapping[int, float]) -> list[Row]:
     """The members that no other dominates in the measures known of both, and the winner, sorted by tokens."""
-    rows = [_row(member, winner, price, seconds.get(member.candidate)) for member in members]
+    rows = [_row(member, winner, paid, seconds.get(member.candidate)) for member in members]
     kept = [row for row in rows if row.result or not any(_beats(other, row) for other in rows)]
     return sorted(kept, key=lambda row: (row.tokens, -row.value, row.candidate))
 
@@ -97,8 +121,8 @@ def latencies(calls: Iterator[Call]) -> dict[int, float]:
     return {candidate: seconds / count for candidate, (seconds, count) in sums.items()}
 
 
-def _row(member: Member, winner: int, price: Price | None, seconds: float | None) -> Row:
-    found = taken_by(member, price)
+def _row(member: Member, winner: int, paid: Paid, seconds: float | None) -> Row:
+    found = taken_by(member, paid)
     return Row(
         candidate=member.candidate,
         value=member.value,

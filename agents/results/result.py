@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agents.archive.archive import Member
@@ -10,13 +10,17 @@ from agents.archive.endings import endings
 from agents.headroom.found import Headroom
 from agents.results.breakdown import Comparisons
 from agents.results.by_prompt import PromptCosts
-from agents.results.comparison import Held, OldAndNew
+from agents.results.comparison import Change, Held, OldAndNew
 from agents.results.leaks import Leak
-from agents.results.pareto import Answers
+from agents.results.pareto import Answers, Paid, answers_of
 from agents.ring.evaluator import value_of
 from protocols.budget.ledger import Ledger, Saved
+from protocols.budget.prices import in_batch
 from protocols.markup import listing
 from protocols.task import Metric
+
+ANSWERING = ("task", "credit")
+"""The roles whose calls are answers of the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,28 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class SpentOn:
+    """What answers of one of several models took: attempts, tokens, and dollars, None if its price is not known."""
+
+    calls: int
+    tokens: int
+    dollars: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """What a search brought one of several models that answer the task: the validation values of the first prompt
+    (`first`) and of the winner (`best`), the comparison on the test split (None: it was not read), the cost of 1,000
+    of its own answers with each, and what the run `spent` on it."""
+
+    first: float
+    best: float
+    test: Change | None
+    answers: Answers | None
+    spent: SpentOn
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The content of `result.json`. `first` and `best`: the validation values of the first prompt and of the winner.
     `models`: by role. `length` None: an earlier release did not write it. `answers`: the cost of 1,000 answers of
@@ -84,7 +110,8 @@ class Result:
     failed; they are stored when the run resumes. `headroom`: as measured before the search, None if it was not cheap
     or not wanted. `prompts`: of a program with several prompts, the length and the cost of each, by name.
     `old_and_new`: None unless some examples came later than the others (`task.more`). `comparisons`: what a judge of
-    preferences was asked by the last process, None if nothing.
+    preferences was asked by the last process, None if nothing. `by_model`: of each of several models that answer; {}
+    of one. `models` then has all of them in one text under `task`, and each alone.
     """
 
     task: str
@@ -119,6 +146,7 @@ class Result:
     prompts: Mapping[str, PromptCosts] = field(default_factory=dict)
     old_and_new: OldAndNew | None = None
     comparisons: Comparisons | None = None
+    by_model: Mapping[str, ModelResult] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
         """Scores, length and cost, for a notebook."""
@@ -131,6 +159,9 @@ class Result:
             rows.append(("tokens", f"{self.length.first:,}", f"{self.length.best:,}", ""))
         cost = "unknown" if self.dollars is None else f"${self.dollars:,.4f}"
         spent = f"{sum(self.calls.values()):,} calls, {sum(self.tokens.values()):,} tokens, {cost}"
+        for name, model in self.by_model.items():
+            first, best = (model.test.first, model.test.best) if model.test else (model.first, model.best)
+            rows.append((name, f"{first:.3f}", f"{best:.3f}", f"{best - first:+.3f}"))
         return listing((self.task, "first prompt", "best prompt", "difference"), rows) + listing(
             (), [("spent", spent)]
         )
@@ -165,3 +196,30 @@ def spent(ledger: Ledger) -> dict[str, Spent]:
             estimated=before.estimated + account.usage.estimated,
         )
     return roles
+
+
+def by_model(first: Member, winner: Member, test: Held | None, paid: Paid, ledger: Ledger) -> dict[str, ModelResult]:
+    """The result on each of several models; {} of one."""
+    tested = {} if test is None else test.models
+    return {
+        name: ModelResult(
+            first.models[name].value,
+            winner.models[name].value,
+            tested[name].change if tested else None,
+            answers_of(first, winner, test, paid, name),
+            spent,
+        )
+        for name, spent in spent_on(ledger, first.models).items()
+    }
+
+
+def spent_on(ledger: Ledger, models: Iterable[str]) -> dict[str, SpentOn]:
+    """What the answers of each of these models took, for the task and for section credit, also in batches."""
+    return {name: _spent_on(ledger, (name, in_batch(name))) for name in models}
+
+
+def _spent_on(ledger: Ledger, names: Sequence[str]) -> SpentOn:
+    of = [account for (role, model), account in ledger.accounts.items() if role in ANSWERING and model in names]
+    priced = all(account.model in ledger.prices for account in of)
+    dollars = sum(ledger.prices[account.model].of(account.usage) for account in of) if priced else None
+    return SpentOn(sum(a.calls for a in of), sum(a.usage.total for a in of), dollars)

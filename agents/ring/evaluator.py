@@ -15,7 +15,8 @@ from agents.prompting.forward import Forward, Result
 from agents.prompting.retrieval_slots import measured
 from memory.journals.exchanges import Exchange, Keep
 from protocols.errors import BadRequest, BudgetExhausted, ModelError, RunFailed, TooLong
-from protocols.messages import FIRST, Candidate, Evaluation, Failure, Message, Outcome
+from protocols.messages import FIRST, Candidate, Evaluation, Failure, Message, OfModel, Outcome
+from protocols.metrics.weighted import OverModels
 from protocols.model import Usage
 from protocols.task import Example, Metric, SplitName, Task, corpus_value
 
@@ -174,6 +175,7 @@ class Evaluator:
             outcomes=outcomes,
             value=value_of(self._task.metric, answered),
             usage=sum((outcome.usage for outcome in answered), Usage()),
+            models=by_model(self._task.metric, answered),
             filled=filled,
             unread=sum(isinstance(r, ModelError) and not isinstance(r, TooLong) for _, r in read),
             cut=cut,
@@ -313,3 +315,13 @@ def _failure(candidate: Candidate, reason: str) -> Failure:
 def value_of(metric: Metric, outcomes: Sequence[Outcome]) -> float:
     """The corpus metric over the answered examples; 0 if there are none."""
     return corpus_value(metric, ((outcome.score, outcome.counts) for outcome in outcomes))
+
+
+def by_model(metric: Metric, outcomes: Sequence[Outcome]) -> dict[str, OfModel]:
+    """The corpus metric and the usage of each of several models over the answered examples; {} of one model."""
+    if not isinstance(metric, OverModels) or not outcomes:
+        return {}
+    marks = {name: metric.marks(name, outcomes) for name in metric.models}
+    values = {n: corpus_value(metric.metric, ((mark.score, mark.counts) for mark in of)) for n, of in marks.items()}
+    used = {name: (outcome.models[name].usage for outcome in outcomes) for name in metric.models}
+    return {name: OfModel(values[name], sum(used[name], Usage())) for name in metric.models}

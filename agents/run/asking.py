@@ -23,12 +23,13 @@ from protocols.task import Example, SplitName
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One example of `split`, and what was asked and answered. `dollars` None: nothing was called,
-    or the price is unknown."""
+    """One example of `split`, and what was asked and answered: `exchange`, with the first of several models, and the
+    `others` in their order. `dollars` None: nothing was called, or the price is unknown."""
 
     split: SplitName
     exchange: Exchange
     dollars: float | None
+    others: tuple[Exchange, ...] = ()
 
 
 async def ask(
@@ -56,9 +57,12 @@ async def ask(
     async with open_forward(configuration, environ, ledger, slots, accounts) as forward:
         once = forward.drawn(0, TEMPERATURE).heard_by(lambda prompt, exchange: heard.append(exchange))
         await once(prompt, [found])
-    if heard[0].error:
-        raise RunFailed(f"{example} was not answered: {heard[0].error}")
-    return Asked(split, heard[0], ledger.dollars)
+    if failed := next((each for each in heard if each.error), None):
+        by = f" by {failed.model}" if failed.model else ""
+        raise RunFailed(f"{example} was not answered{by}: {failed.error}")
+    several = configuration.models.several
+    first, *others = sorted(heard, key=lambda each: several.index(each.model) if several else 0)
+    return Asked(split, first, ledger.dollars, tuple(others))
 
 
 def _unasked(slots: RetrievalSlots, prompt: Prompt, example: Example) -> Exchange:

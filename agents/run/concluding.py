@@ -8,14 +8,15 @@ from agents.archive.archive import Member
 from agents.archive.unanswered import Unanswered
 from agents.config.configuration import Configuration
 from agents.config.roles import roles
+from agents.forecast.least import role_of
 from agents.headroom.found import Headroom
 from agents.prompting.retrieval_slots import RetrievalSlots
 from agents.results.breakdown import heard_by
 from agents.results.by_prompt import by_prompt
 from agents.results.comparison import old_and_new
 from agents.results.leaks import leaks
-from agents.results.pareto import answers_of
-from agents.results.result import Length, Result, spent, trained, validated
+from agents.results.pareto import Paid, answers_of, paid
+from agents.results.result import Length, Result, by_model, spent, trained, validated
 from agents.ring.controller import Controller
 from agents.run.held_out import Tested
 from protocols.budget.ledger import Ledger
@@ -37,9 +38,14 @@ class Conclusion:
     unremembered: int
     headroom: Headroom | None
 
-    def price(self, prompt: str = "") -> Price | None:
-        """The price of the model that answers, or of that of a prompt of a program; None if it is not known."""
-        return self.ledger.prices.get(self.configuration.models.of(f"task/{prompt}" if prompt else "task"))
+    @property
+    def paid(self) -> Paid:
+        """What answers cost."""
+        return paid(self.ledger.prices, self.configuration.models.answering)
+
+    def _price(self, prompt: str) -> Price | None:
+        """The price of the model of a prompt of a program; None if it is not known."""
+        return self.ledger.prices.get(self.configuration.models.of(role_of(prompt)))
 
     def result(self, winner: Member, stopped_by: str, tested: Tested) -> Result:
         """The content of `result.json`."""
@@ -48,13 +54,13 @@ class Conclusion:
         assert first is not None, "a search without a first evaluation has failed"
         return Result(
             task=task.name,
-            models=roles(self.configuration),
+            models={"task": self.configuration.models.answering} | roles(self.configuration),
             random_seed=self.configuration.search.seed,
             first=validated(first),
             best=validated(winner),
             candidate=winner.candidate,
             length=Length(first.tokens, winner.tokens),
-            answers=answers_of(first, winner, tested.held, self.price()),
+            answers=answers_of(first, winner, tested.held, self.paid),
             train=trained(task.metric, first, winner),
             test=tested.held,
             test_missing=tested.missing,
@@ -76,7 +82,8 @@ class Conclusion:
             unremembered=self.unremembered,
             stopped_by=stopped_by,
             headroom=self.headroom,
-            prompts=by_prompt(first, winner, self.slots, self.price),
+            prompts=by_prompt(first, winner, self.slots, self._price),
             old_and_new=old_and_new(task, controller.archive, first.scores, tested.parts),
             comparisons=heard_by(task.metric),
+            by_model=by_model(first, winner, tested.held, self.paid, ledger),
         )

@@ -121,7 +121,7 @@ async def open_run_in(
             memory = await stack.enter_async_context(stores.memory(claimed / MEMORY, models.embedder()))
         if configuration.memory.embedder:
             memory = memory.through(models.embedder(cache, journal))
-        memory = memory.measured_with(configuration.models.of("task"))
+        memory = memory.measured_with(configuration.models.answering)
         await models.look_up_windows()
         hearing = Hearing(shared.watcher, heard)
         task = await stack.enter_async_context(at_work(given.task, environ))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import anyio
@@ -20,6 +20,7 @@ from agents.models.outside import open_batched, open_forward
 from agents.prompting.forward import Forward, Question
 from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
 from agents.results.comparison import Answer, Score, answers, score_of
+from agents.results.result import SpentOn, spent_on
 from memory.journals.exchanges import Exchange, as_json
 from protocols.budget.ledger import Ledger
 from protocols.concurrency.threads import in_thread
@@ -39,6 +40,7 @@ class Scored(Score):
     `dollars` are an estimate. `plain`: names in braces in the prompt that are fields of no example, and are therefore
     plain text. `remarks`: see `agents.config.loading.remarks`. `first_error`: why the first of the
     unanswered examples has no answer, "" if all were answered. `stopped`: a person stopped it before all were asked.
+    `spent`: on each of several models; {} of one.
     """
 
     task: str
@@ -54,6 +56,7 @@ class Scored(Score):
     remarks: tuple[str, ...]
     first_error: str = ""
     stopped: bool = False
+    spent: Mapping[str, SpentOn] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,11 @@ async def score(
     task, ledger = given.task, given.ledger
     found = await in_thread(score_of, task.kind.name, given.metric, given.results)
     return Scored(
-        **{field.name: getattr(found, field.name) for field in fields(found)},
+        **{each.name: getattr(found, each.name) for each in fields(found)},
         task=task.name,
         prompt=str(path),
         split=split,
-        model=configuration.models.of("task"),
+        model=configuration.models.answering,
         calls=ledger.calls,
         tokens=ledger.tokens,
         estimated=ledger.estimated,
@@ -103,6 +106,7 @@ async def score(
         remarks=tuple(remarks(given.prompt, task)),
         first_error=next((str(result) for result in given.results if isinstance(result, Exception)), ""),
         stopped=given.stopped,
+        spent=spent_on(ledger, configuration.models.several),
     )
 
 
@@ -149,7 +153,7 @@ async def answered(
 def batches_of(configuration: Configuration, prompt: Prompt, split: SplitName) -> Path:
     """The folder for the batches of a prompt on a split. The same command finds them in it, whatever happened to the
     one before."""
-    told = "\n".join((configuration.models.of("task"), split, prompt_file.dumps(prompt)))
+    told = "\n".join((configuration.models.answering, split, prompt_file.dumps(prompt)))
     digest = hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=6).hexdigest()
     return RUNS / BATCHES / f"{file_name(configuration.task.name)}-{digest}"
 
@@ -164,7 +168,7 @@ async def _answers(forward: Forward, questions: Sequence[Question], rows: Path |
         return await answers(forward.heard_by(lambda prompt, exchange: heard.append(exchange)), questions)
     finally:
         order = {example.id: place for place, (_, example) in enumerate(questions)}
-        heard.sort(key=lambda exchange: order[exchange.example])
+        heard.sort(key=lambda exchange: (order[exchange.example], exchange.model))
         with anyio.CancelScope(shield=True):
             await in_thread(lambda: write(rows, b"".join(orjson.dumps(as_json(each)) + b"\n" for each in heard)))
 

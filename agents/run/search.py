@@ -342,7 +342,7 @@ class Run:
             self.headroom,
         )
         result = found.result(winner, stopped_by, tested)
-        rows = front(self.controller.archive.members, winner, found.price(), self.directory / JOURNAL)
+        rows = front(self.controller.archive.members, winner, found.paid, self.directory / JOURNAL)
         write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         return result

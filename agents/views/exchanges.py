@@ -33,10 +33,16 @@ def show_asked(console: Console, asked: Asked) -> None:
     if asked.dollars is None and not exchange.reply and not exchange.usage.total:
         console.print(Text("Not asked: --offline."))
         return
-    for line in _judged(exchange):
-        console.print(line, soft_wrap=True)
-    used = f"{exchange.usage.input:,} tokens in, {exchange.usage.output:,} out, {exchange.seconds:.2f} s"
-    console.print(Text(f"{'from the cache, ' * exchange.cached}{used}, cost {dollars(asked.dollars)}"))
+    for each in (exchange, *asked.others):
+        if each.model:
+            console.print(Text(f"{one_line(each.model)}", style="bold"))
+        for line in _judged(each):
+            console.print(line, soft_wrap=True)
+        used = f"{each.usage.input:,} tokens in, {each.usage.output:,} out, {each.seconds:.2f} s"
+        cost = "" if asked.others else f", cost {dollars(asked.dollars)}"
+        console.print(Text(f"{'from the cache, ' * each.cached}{used}{cost}"))
+    if asked.others:
+        console.print(Text(f"cost of all: {dollars(asked.dollars)}"))
 
 
 def _show_sent(console: Console, exchange: Exchange) -> None:
@@ -59,15 +65,19 @@ def _judged(exchange: Exchange) -> Iterator[Text]:
 
 def show_wrong(console: Console, wrong: Wrong) -> None:
     """Print each example that is less than right, in a few lines."""
-    count = f"{len(wrong.exchanges)} of {wrong.n} {wrong.split} examples"
+    less = Counter(each.model for each in wrong.exchanges)
     how = "worse than what it is compared with" if wrong.compared else "less than right"
-    console.print(Text(f"Candidate {wrong.candidate} answers {count} {how}.", style="bold"))
+    for model, n in (wrong.models or {"": wrong.n}).items():
+        who = f"Candidate {wrong.candidate}" + (f" on {one_line(model)}" if model else "")
+        line = f"{who} answers {less[model]} of {n} {wrong.split} examples {how}."
+        console.print(Text(line, style="bold"), soft_wrap=True)
     ended = Counter(each.finish for each in wrong.exchanges if each.finish != "stop")
     ended["no answer could be read"] = sum(each.answer is None for each in wrong.exchanges)
     if said := ", ".join(f"{count} {name}" for name, count in ended.items() if count):
         console.print(Text(f"Of these: {said}."))
     for each in wrong.exchanges:
-        console.print(Text(f"\n{one_line(each.example)}  score {each.score:.3f}", style="bold"), soft_wrap=True)
+        by = f"  {one_line(each.model)}" if each.model else ""
+        console.print(Text(f"\n{one_line(each.example)}{by}  score {each.score:.3f}", style="bold"), soft_wrap=True)
         said = "–" if each.answer is None else each.answer
         rows = (
             *each.inputs.items(),
@@ -83,10 +93,13 @@ def show_wrong(console: Console, wrong: Wrong) -> None:
 
 
 def show_breakdown(console: Console, breakdown: Mapping[str, Any]) -> None:
-    """Print a `Breakdown`, given as in JSON; nothing if there is nothing in it."""
+    """Print a `Breakdown`, given as in JSON; nothing if there is nothing in it. The values of several models are
+    printed with the result."""
     if metrics := breakdown.get("metrics"):
         values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         console.print(Text(f"By metric: {one_line(values, 500)}"), soft_wrap=True)
+    if breakdown.get("models") and (breakdown.get("labels") or breakdown.get("confused")):
+        console.print(Text("By label, of the worst model's reply to each example:"))
     if labels := breakdown.get("labels"):
         console.print(_table(labels))
         if len(labels) > LABELS:

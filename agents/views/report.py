@@ -125,6 +125,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"The first prompt has about {tokens}."
     yield from old_and_new(result)
     yield from thousand(result)
+    yield from of_each_model(result)
     yield from of_each_prompt(result)
     yield from _endings(result)
     if result["unanswered"]:
@@ -175,10 +176,11 @@ def no_gain(result: Mapping[str, Any]) -> Iterator[str]:
 def thousand(result: Mapping[str, Any]) -> Iterator[str]:
     """Lines on the tokens and cost of 1,000 answers; none for a result of an earlier release."""
     if answers := result.get("answers"):
+        each = " by each model" * bool(result.get("by_model"))
         for name, taken in (("first", answers["first"]), ("best", answers["best"])):
             cost = "" if taken["dollars"] is None else f", {dollars(taken['dollars'])}"
             tokens = f"{taken['input']:,} tokens of input and {taken['output']:,} of output"
-            yield f"1,000 answers of the {name} prompt take {tokens}{cost} (by {taken['split']})."
+            yield f"1,000 answers of the {name} prompt{each} take {tokens}{cost} (by {taken['split']})."
 
 
 def of_each_prompt(result: Mapping[str, Any]) -> Iterator[str]:
@@ -193,6 +195,23 @@ def of_each_prompt(result: Mapping[str, Any]) -> Iterator[str]:
                 f"{best['output']:,} of output{cost} (by {best['n']} training examples)"
             )
         yield f"{line}."
+
+
+def of_each_model(result: Mapping[str, Any]) -> Iterator[str]:
+    """A line on each of several models that answer: what the best prompt gains or, by the interval, loses on it, and
+    the cost of its own answers; none for a result of an earlier release."""
+    for name, found in (result.get("by_model") or {}).items():
+        if change := found["test"]:
+            values = f"on test {change['first']:.3f} at first, {change['best']:.3f} with the best prompt"
+            line = f"{name}{' loses' * (change['interval'][1] < 0)}: {values}: {_difference(change)}"
+        else:
+            values = f"on validation {found['first']:.3f} at first, {found['best']:.3f} with the best prompt"
+            line = f"{name}: {values}: {found['best'] - found['first']:+.3f}"
+        if (answers := found["answers"]) and answers["best"]["dollars"] is not None:
+            costs = " → ".join(dollars(answers[side]["dollars"]) for side in ("first", "best"))
+            line += f"; 1,000 answers {costs}"
+        spent = found["spent"]
+        yield f"{line}; the run spent {spent['calls']:,} calls, {dollars(spent['dollars'])} on it."
 
 
 def left_out(result: Mapping[str, Any]) -> Iterator[str]:
@@ -255,6 +274,11 @@ def show_scored(console: Console, scored: Scored) -> None:
     for said in (unread_value(asdict(scored)), *compared(asdict(scored)["breakdown"]["comparisons"])):
         if said:
             console.print(Text(one_line(said, 500)), soft_wrap=True)
+    for name, on in scored.spent.items():
+        value = scored.breakdown.models.get(name, 0.0)
+        console.print(
+            Text(f"{one_line(name)}: {value:.4f}; {on.calls:,} calls, {dollars(on.dollars)}"), soft_wrap=True
+        )
     tokens = f"{scored.tokens:,} tokens{estimated(scored.estimated, scored.calls)}"
     spent = f"{scored.calls:,} calls, {tokens}, cost {dollars(scored.dollars)}"
     console.print(Text(f"{spent}, {clock(scored.seconds)}, model {one_line(scored.model)}"), soft_wrap=True)

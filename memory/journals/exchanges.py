@@ -27,7 +27,8 @@ class Exchange:
     `example`: the id of the example that was asked for; "" for a request of a critic or an operator. `messages`:
     (speaker, text) of each turn as it was sent; images are their labels, calls of tools are text; () if a program
     answered, whose `steps` tell what it asked. `seconds`: until the reply; 0 if the reply cache had it (`cached`).
-    `error`: why there is no reply, "" if there is one.
+    `error`: why there is no reply, "" if there is one. `model`: of several that answer a task, the one that was
+    asked; "" if there is one.
 
     `target`, `answer`, `score`, `feedback`, `inputs`: the example and the judgement, as in
     `protocols.messages.Outcome`; not set for a request of a critic or an operator.
@@ -48,6 +49,7 @@ class Exchange:
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     error: str = ""
+    model: str = ""
 
 
 Keep = Callable[[int, str, Sequence[Exchange]], Awaitable[None]]
@@ -67,14 +69,15 @@ def pack(exchanges: Sequence[Exchange]) -> bytes:
             **{name: getattr(each, name) for name in PLAIN},
             "messages": [(speaker, texts.setdefault(cut(text), len(texts))) for speaker, text in each.messages],
             "reply": cut(each.reply),
+            **({"model": each.model} if each.model else {}),
         }
         for each in exchanges
     ]
     return zlib.compress(orjson.dumps({"texts": [*texts], "rows": rows}))
 
 
-PLAIN = tuple(each.name for each in fields(Exchange) if each.name not in ("messages", "reply"))
-"""The fields that are packed as they are."""
+PLAIN = tuple(each.name for each in fields(Exchange) if each.name not in ("messages", "reply", "model"))
+"""The fields that are packed as they are, empty or not."""
 
 
 def as_json(exchange: Exchange) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def as_json(exchange: Exchange) -> dict[str, Any]:
         "tokens": {"input": usage.input, "output": usage.output},
         "seconds": exchange.seconds,
         "cached": exchange.cached,
+        **({"model": exchange.model} if exchange.model else {}),
         **({"steps": exchange.steps} if exchange.steps else {}),
         **({"error": exchange.error, "score": None} if exchange.error else {}),
     }

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 import orjson
 
-from protocols.messages import Credit, Critique, Evaluation, Message, Outcome, Partner, Scores, Swap, Tried
+from protocols.messages import Credit, Critique, Evaluation, Message, OfModel, Outcome, Partner, Scores, Swap, Tried
 from protocols.model import ChatMessage, Usage
 from protocols.program import Step
 from protocols.prompt import Prompt, Section
@@ -24,6 +24,8 @@ KNOWN = 65_536
 """Maximum number of parts that a writer knows by their digest: 10 MB. An older one is written again if used."""
 HELD = 4_096
 """Maximum number of parts that a reader holds: some of the archive, and the assignments in flight."""
+MODELS = "models"
+"""A field that is left out where it is empty."""
 
 Put = Callable[[str, object], int]
 
@@ -111,6 +113,8 @@ def _shortened(record: Message | Partner, put: Put) -> dict[str, object]:
     short: dict[str, object] = {}
     for name in FIELDS[type(record)]:
         value = getattr(record, name)
+        if name == MODELS and not value:
+            continue  # most tasks have one model
         short[name] = FORMS[name].shorten(value, put) if name in FORMS else value
     return short
 
@@ -129,7 +133,20 @@ def _prompt(content: Any, reader: Reader) -> Prompt:
 
 def _outcome(content: Any, reader: Reader) -> Outcome:
     steps = tuple(map(read_step, content.get("steps", ())))
-    return Outcome(**{**content, "usage": Usage(**content.get("usage", {})), "steps": steps})
+    models = _of_models(content.get(MODELS, {}))
+    return Outcome(**{**content, "usage": Usage(**content.get("usage", {})), "steps": steps, MODELS: models})
+
+
+def _told(outcome: Outcome) -> dict[str, object]:
+    """The fields of an outcome."""
+    told: dict[str, object] = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
+    if not outcome.models:
+        del told[MODELS]
+    return told
+
+
+def _of_models(content: Any) -> dict[str, OfModel]:
+    return {name: OfModel(each["value"], Usage(**each["usage"])) for name, each in content.items()}
 
 
 def read_step(content: Any) -> Step:
@@ -187,7 +204,7 @@ FORMS: Mapping[str, Form] = {
     "edited": PROMPT,
     "ancestor": PROMPT,
     "outcomes": Form(
-        lambda outcomes, put: put("outcomes", [put("outcome", outcome) for outcome in outcomes]),
+        lambda outcomes, put: put("outcomes", [put("outcome", _told(outcome)) for outcome in outcomes]),
         lambda number, reader: reader.part(number, _outcomes),
     ),
     "partners": Form(
@@ -215,6 +232,7 @@ FORMS: Mapping[str, Form] = {
         lambda drafts, put: [PROMPT.shorten(draft, put) for draft in drafts],
         lambda numbers, reader: tuple(PROMPT.restore(number, reader) for number in numbers),
     ),
+    MODELS: Form(lambda models, put: models, lambda models, reader: _of_models(models)),
     "usage": Form(lambda usage, put: usage, lambda usage, reader: Usage(**usage)),
     **dict.fromkeys(("recalled", "reopened", "too_long", "known", "doubtful"), LISTED),
 }

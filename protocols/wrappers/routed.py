@@ -1,8 +1,8 @@
-"""A model for each prompt of a program."""
+"""Several models in the place of one: one for each prompt of a program, or all of a task for each example."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from protocols.model import ChatModel, Reply, Request
 from protocols.wrappers.window import spare
@@ -25,3 +25,19 @@ class RoutedModel:
     def spare(self, request: Request) -> float:
         """See `Windowed`: of the smallest window, because any of the prompts may be the longest."""
         return min(spare(model, request) for model in (self._model, *self._by_prompt.values()))
+
+
+class Panel:
+    """All the `models` of a task, each of which answers every example; the forward pass asks them one by one."""
+
+    def __init__(self, models: Sequence[ChatModel]) -> None:
+        self.name = " + ".join(model.name for model in models)
+        self.models = tuple(models)
+
+    async def complete(self, request: Request) -> Reply:
+        """No single reply is that of all models."""
+        raise AssertionError("each model of a task with several is asked by itself")
+
+    def spare(self, request: Request) -> float:
+        """See `Windowed`: of the smallest window, since all models are sent the same."""
+        return min(spare(model, request) for model in self.models)

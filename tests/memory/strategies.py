@@ -17,6 +17,7 @@ from protocols.messages import (
     Freeze,
     Inject,
     Message,
+    OfModel,
     Outcome,
     Partner,
     Pause,
@@ -24,6 +25,7 @@ from protocols.messages import (
     Stop,
     Tried,
 )
+from protocols.model import Usage
 from protocols.prompt import KINDS, Prompt, Section
 
 HOSTILE = (
@@ -51,6 +53,8 @@ json = st.recursive(
 )
 sections = st.builds(Section, names, st.sampled_from(KINDS), texts, st.booleans())
 prompts = st.lists(sections, min_size=1, max_size=4, unique_by=lambda s: s.name).map(lambda s: Prompt(tuple(s)))
+usages = st.builds(Usage, numbers, numbers)
+of_models = st.dictionaries(texts, st.builds(OfModel, st.floats(0, 1), usages), max_size=2)
 outcomes = st.lists(
     st.builds(
         Outcome,
@@ -61,11 +65,23 @@ outcomes = st.lists(
         st.none() | texts,
         st.floats(0, 1),
         texts,
+        usage=usages,
+        models=of_models,
     ),
     max_size=3,
 ).map(tuple)
 evaluations = st.builds(
-    Evaluation, numbers, prompts, scores, st.booleans(), finite, finite, numbers, numbers, outcomes
+    Evaluation,
+    numbers,
+    prompts,
+    scores,
+    st.booleans(),
+    finite,
+    finite,
+    numbers,
+    numbers,
+    outcomes,
+    models=of_models,
 )
 credits = st.dictionaries(names, st.builds(Credit, finite, finite), max_size=3)
 trained = st.dictionaries(texts, st.floats(0, 1), max_size=3)

@@ -88,6 +88,7 @@ class Answers:
             "answer": None if each.answer is None else fit(each.answer, most),
             "feedback": fit(each.feedback, most),
             "ended": ended(each),
+            "model": printable(each.model),
             "error": fit(each.error, most),
             "input": each.usage.input,
             "output": each.usage.output,
@@ -141,6 +142,7 @@ def as_exchange(outcome: Outcome) -> Exchange:
         feedback=outcome.feedback,
         inputs=outcome.inputs,
         steps=outcome.steps,
+        model=outcome.model,
     )
 
 
@@ -220,13 +222,14 @@ def _taken_apart(
     known = score["breakdown"] if score else {}
     kept = [each for each in exchanges if not each.error]
     labels, pairs = known.get("labels") or [], known.get("confused") or []
+    several = bool(known.get("models")) or any(each.model for each in kept)
     if not score and kind in ITEMS:
         items = [(items_of(kind, each.target), items_of(kind, each.answer)) for each in kept]
         labels = [asdict(each) for each in by_label(items)]
         pairs = [asdict(each) for each in confusion(kept)] if has_confusion(kind) else []
     return {
         "candidate": number,
-        "name": "first prompt" if number == FIRST else "best prompt",
+        "name": f"{'first' if number == FIRST else 'best'} prompt{', by the worst reply of all models,' * several}",
         "split": split,
         "n": score["n"] if score else len(kept),
         "kept": bool(exchanges),

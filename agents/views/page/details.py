@@ -32,7 +32,7 @@ def details(
 
     :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, or damaged.
     """
-    progress, summary, found = Progress(), "it is under way", False
+    progress, summary, found, models = Progress(), "it is under way", False, ""
     assignment: Assignment | None = None
     prompt: Prompt | None = None
     outcomes: Sequence[Outcome] = ()
@@ -49,13 +49,14 @@ def details(
                 pass
             case Critique(evaluation=evaluation, gradients=gradients):
                 prompt, outcomes = evaluation.prompt, evaluation.outcomes
+                models = "".join(f"; {name} {of.value:.3f}" for name, of in evaluation.models.items())
                 row["gradients"] = [[printable(name), fit(text, most)] for name, text in gradients.items()]
             case Failure(text=text) if text:
                 row["rejected"] = fit(text, most)
             case _:
                 pass
         if (ending := progress.follow(envelope)) is not None:
-            summary = str(ending)
+            summary = f"{ending}{models}"
     if not found:
         return None
     parent = assignment.prompt if assignment else None

@@ -19,7 +19,16 @@ from agents.views.page.answers import taken_apart
 from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.run_summary import Json, RunSummary, front
-from agents.views.report import compared, left_out, missing_test, no_gain, of_each_prompt, old_and_new, thousand
+from agents.views.report import (
+    compared,
+    left_out,
+    missing_test,
+    no_gain,
+    of_each_model,
+    of_each_prompt,
+    old_and_new,
+    thousand,
+)
 from memory.journals.journal_tail import follow
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Account
@@ -194,6 +203,7 @@ class Figures:
         yield from missing_test(result)
         yield from old_and_new(result)
         yield from thousand(result)
+        yield from of_each_model(result)
         yield from of_each_prompt(result)
         for name, number in (result.get("unanswered") or {}).items():
             yield f"{number} examples of the search have no answer: {name}."

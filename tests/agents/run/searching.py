@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +20,21 @@ CONCURRENCY = 4
 """Calls of one candidate in flight, at most."""
 
 
-def configuration(folder: Path, url: str, width: int, assignments: int, calls: int | None = None) -> Configuration:
+def configuration(
+    folder: Path,
+    url: str,
+    width: int,
+    assignments: int,
+    calls: int | None = None,
+    task: Sequence[str] = ("openai/some-model",),
+) -> Configuration:
     """The small world of `tests.world`, whose files are in `folder`, answered over the wire at `url`. `calls`: their
-    cap."""
+    cap. `task`: the task's models."""
     return build(
         {
             "task": {"name": "small", **{name: f"{name}.jsonl" for name in ("train", "validation", "test")}},
             "prompt": {"file": "prompt.txt"},
-            "models": {"default": "openai/some-model"},
+            "models": {"default": "openai/some-model", "task": task},
             "providers": {"openai": {"base_url": url}},
             "budget": {} if calls is None else {"calls": calls},
             "search": {
@@ -63,6 +71,7 @@ def search(
     directory: Path,
     fault: Fault | None = None,
     calls: int | None = None,
+    task: Sequence[str] = ("openai/some-model",),
 ) -> None:
     """To its end, if it is let live so long. What `fault` leads to is written beside the run directory, and the exit
     code is 1."""
@@ -71,7 +80,7 @@ def search(
         resource.setrlimit(resource.RLIMIT_FSIZE, (fault.room, resource.RLIM_INFINITY))
 
     async def main() -> None:
-        async with open_run(configuration(folder, url, width, assignments, calls), {}, directory) as run:
+        async with open_run(configuration(folder, url, width, assignments, calls, task), {}, directory) as run:
 
             async def follow(envelope: Envelope) -> None:
                 if envelope.id == fault.after and fault.read_only:

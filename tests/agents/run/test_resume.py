@@ -83,15 +83,23 @@ def durable(directory: Path) -> dict[bytes, str]:
 
 
 async def searched(
-    folder: Path, directory: Path, gaps: Sequence[int], seed: int, width: int = 1, assignments: int = 16
+    folder: Path,
+    directory: Path,
+    gaps: Sequence[int],
+    seed: int,
+    width: int = 1,
+    assignments: int = 16,
+    task: Sequence[str] = ("openai/some-model",),
 ) -> Lineage:
-    """One run that is killed after each of so many calls, and then let live."""
+    """One run that is killed after each of so many calls, and then let live. `task`: the task's models."""
     executioner, lineage = Executioner(Random(seed)), Lineage()
     async with WireServer(answer, delay=executioner, keep=10_000) as server:
         for gap in [*gaps, 0]:
             before, calls = durable(directory), server.stats.calls
             executioner.left = gap
-            executioner.process = process = start(folder, server.openai_url, width, assignments, directory)
+            executioner.process = process = start(
+                folder, server.openai_url, width, assignments, directory, None, None, task
+            )
             await to_thread.run_sync(process.join)
             assert process.exitcode == (-9 if gap else 0)
             made = server.stats.calls - calls
@@ -102,12 +110,14 @@ async def searched(
 
 
 def check_not_asked_again(calls: Sequence[Call], before: dict[bytes, str]) -> None:
-    """None of the evaluations' requests was answered on disk."""
+    """None of the evaluations' requests was answered on disk by the same model."""
     for call in calls:
         if call.body.get("temperature") == 0:
             turns = tuple(ChatMessage(speaker, text) for speaker, text in conversation(call.body))  # type: ignore[arg-type]
             request = Request(turns, 0.0, int(str(call.body["max_tokens"])))
-            assert not any(request_key(scope, request) in before for scope in set(before.values()))
+            scopes = {scope for scope in before.values() if str(call.body["model"]) in scope}
+            assert scopes or not before
+            assert not any(request_key(scope, request) in before for scope in scopes)
 
 
 def folder_of(tmp_path: Path) -> Path:
@@ -180,6 +190,20 @@ async def test_a_run_killed_at_25_points_finds_what_it_would_have_found(tmp_path
     check_books(tmp_path / "killed", lineage, at_once=searching.CONCURRENCY)
     critiques = [e.message for e in read_journal(tmp_path / "whole" / JOURNAL, (Critique,))]
     assert any(critique.credit for critique in critiques if isinstance(critique, Critique))
+
+
+@pytest.mark.timeout(300)
+async def test_a_run_of_two_models_killed_at_8_points_pays_for_nothing_twice(tmp_path: Path) -> None:
+    folder, rng, both = folder_of(tmp_path), Random(5), ("openai/some-model", "openai/another")
+    whole = await searched(folder, tmp_path / "whole", [], 1, assignments=6, task=both)
+    gaps = [rng.randint(1, whole.calls[0] // 8 - 1) for _ in range(8)]
+    lineage = await searched(folder, tmp_path / "killed", gaps, 2, assignments=6, task=both)
+    ours, theirs = found(tmp_path / "killed"), found(tmp_path / "whole")
+    spent = [[result["by_model"][name].pop("spent") for name in both] for result in (ours, theirs)]
+    assert ours == theirs
+    assert [each["calls"] > 0 for each in spent[0]] == [True, True]
+    assert decisions(tmp_path / "killed") == decisions(tmp_path / "whole")
+    check_books(tmp_path / "killed", lineage, at_once=searching.CONCURRENCY * len(both))
 
 
 @pytest.mark.timeout(300)

@@ -33,6 +33,7 @@ from protocols.messages import (
     Evaluation,
     Failure,
     Message,
+    OfModel,
     Outcome,
     Partner,
     Pause,
@@ -392,10 +393,10 @@ async def test_a_journal_of_the_version_before_is_brought_to_this_one(tmp_path: 
 def test_a_change_of_the_messages_is_a_new_version() -> None:
     """Else an old journal would be read as if it said something else. After a change: raise the version in
     memory/journals/schema.py, and put the new pair here."""
-    kinds = (*FIELDS, Evaluation, Outcome, Section, Prompt, Credit, Tried, Swap)
+    kinds = (*FIELDS, Evaluation, Outcome, OfModel, Section, Prompt, Credit, Tried, Swap)
     shapes = sorted({kind.__name__: [field.name for field in fields(kind)] for kind in kinds}.items())
     digest = hashlib.blake2b(repr(shapes).encode(), digest_size=6).hexdigest()
-    assert (SCHEMA.version, digest) == (14, "955870876f5c")
+    assert (SCHEMA.version, digest) == (15, "d1806194cf22")
 
 
 async def test_a_section_that_an_earlier_release_wrote_has_the_form_of_its_text(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ function exampleRows(rows, found) {
 function exampleRow(row, found) {
   const right = row.score !== null && row.score >= 1, answer = row.answer === null ? "no answer" : clipped(row.answer, 60) || "nothing";
   const gist = row.error ? clipped(row.error, 120) : right ? clipped(row.answer ?? row.reply, 90) : `${clipped(row.target, 60)} → ${answer}`;
-  const head = [element("b", { class: right ? "good" : "bad" }, row.score === null ? "–" : row.score.toFixed(2)), ` ${row.example}: `, element("span", { class: "soft" }, row.ended ? `${gist} (${row.ended})` : gist), notedMark(row, found.noted)];
+  const head = [element("b", { class: right ? "good" : "bad" }, row.score === null ? "–" : row.score.toFixed(2)), ` ${row.example}${row.model ? ` (${row.model})` : ""}: `, element("span", { class: "soft" }, row.ended ? `${gist} (${row.ended})` : gist), notedMark(row, found.noted)];
   return folded("example", head, () => exampleParts(row, found.asked.texts));
 }
 
