@@ -40,12 +40,16 @@ try:
         searching,
         steering,
     )
-    from agents.commands.console import command_name, leave, version
+    from agents.commands.console import Commands, command_name, leave, version
+except KeyboardInterrupt:  # while the modules are imported, which takes a second or more
+    sys.stderr.write("promptflow: stopped at once\n")
+    sys.exit(130)
 except ImportError as error:
     sys.stderr.write(set_up(f"this environment ({sys.executable}) lacks what it needs: {error}"))
     sys.exit(2)
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -258,12 +258,13 @@ class BudgetExhausted(PromptFlowError):
     """A cap of the budget was reached. `cap` names it (`calls`, `tokens`, `dollars`, `minutes`).
 
     `scope`: "" for a cap of the run, else a role or an operator (`proposer/<name>`), or one of `SHARED` for a cap
-    over several runs.
+    over several runs. `kept`: calls under a cap on calls that are kept for the held-out report.
     """
 
-    def __init__(self, cap: str, limit: float, scope: str = "") -> None:
+    def __init__(self, cap: str, limit: float, scope: str = "", kept: int = 0) -> None:
         self.cap, self.limit, self.scope = cap, limit, scope
-        super().__init__(f"the budget{whose(scope)} of {limit:g} {cap} is used up; raise {cap_setting(self.name)}")
+        used = f"is used up, but for {kept:,} kept for the held-out report" if kept else "is used up"
+        super().__init__(f"the budget{whose(scope)} of {limit:g} {cap} {used}; raise {cap_setting(self.name)}")
 
     @property
     def name(self) -> str:

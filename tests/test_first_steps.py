@@ -84,6 +84,17 @@ def test_every_command_that_prints_a_result_has_it_as_json() -> None:
     assert {words for words, known in options.items() if "--json" not in known} == {("watch",)}
 
 
+@pytest.mark.parametrize(
+    "words", [["evaluate"], ["show", "x", "--split", "none"], ["runs", "--bogus"], ["memory", "stats"], ["bogus"]]
+)
+def test_a_call_that_is_no_call_says_so_as_json_where_that_is_asked_for(words: list[str]) -> None:
+    code, out, err = invoke(*words, "--json")
+    error = orjson.loads(out)["error"]
+    assert (code, error["type"]) == (2, "UsageError")
+    assert error["message"] in err
+    assert invoke(*words)[:2] == (2, "")
+
+
 def test_known_prices_have_a_date_and_a_source() -> None:
     code, out, _ = invoke("prices")
     assert code == 0

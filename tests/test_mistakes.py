@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import orjson
 import pytest
@@ -374,6 +375,9 @@ SETTINGS: list[tuple[tuple[str, ...], str]] = [
         (*SERVER, "providers.openai.price={input = 10, output = 10}", "budget.dollars=0.0001"),
         "budget.dollars = 0.0001 is too small: the first prompt on validation and the held-out report alone take",
     ),
+    (("models.critic=['openai/a', 'openai/b']",), "models.critic: name one model, in quotes; of all models, only"),
+    (("models.task=['openai/a', ['openai/b']]",), "models.task: a list stands in the list"),
+    (("task.metric={use = 'preference', against = ''}", "task.rubric=x"), "task.metric.against is empty"),
     (("task.rubric=x",), "the metric judge or preference and task.rubric go together"),
 ]
 
@@ -478,6 +482,19 @@ def test_without_its_libraries_it_says_how_to_set_up(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "lacks what it needs" in done.stderr
     assert "make -C" in done.stderr
+
+
+def test_a_ctrl_c_while_it_starts_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "agents.commands", Interrupted("agents.commands"))
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / "run.py"))
+    assert (caught.value.code, capsys.readouterr().err) == (130, "promptflow: stopped at once\n")
 
 
 def test_with_an_older_python_it_says_which_it_needs(

@@ -103,12 +103,14 @@ class Guess:
 def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
     """The best guess, with the person's wishes in it.
 
-    :raises ConfigError: a wish names no column, or no column looks like the answer or like the input.
+    :raises ConfigError: a wish names no column, one is both answer and input, or no column looks like either.
     """
     named = {column.name: column for column in columns}
     for name in (wishes.target, *wishes.inputs, None if wishes.id == NO_ID else wishes.id):
         if name is not None and name not in named:
             raise ConfigError(f"{file} has no column {one_line(name, 60)}; it has {_listed(list(named))}")
+    if wishes.target is not None and any(_within(name, wishes.target) for name in wishes.inputs):
+        raise ConfigError(f"{file}: {one_line(wishes.target, 60)} is the answer, and cannot be an --input, too")
     identity = wishes.id or _identity(columns)
     scores = {c.name: _score(c, c is columns[-1], c.name == identity) for c in columns}
     target, sure, rivals = _target(columns, scores, wishes, file)

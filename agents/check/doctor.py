@@ -219,7 +219,12 @@ def _overlaid(configuration: Configuration) -> str:
     told = corrections(configuration).values()
     out = sum(correction.wrong for correction in told)
     where = overlay_file(configuration)
-    return f"{len(told) - out:,} gold answers corrected and {out:,} examples left out by {where}" if told else ""
+    corrected, left = _counted(len(told) - out, "gold answer"), _counted(out, "example")
+    return f"{corrected} corrected and {left} left out by {where}" if told else ""
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _labels(found: Findings, configuration: Configuration, splits: Splits) -> bool:

@@ -14,7 +14,7 @@ from agents.beside.listing import list_runs
 from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
 from agents.commands.options import AsJson, Settings
 from agents.config.configuration import load
-from agents.directory.run_directory import RUNS
+from agents.directory.run_directory import RUNS, check_writable
 from agents.views.beside import show_beside, show_runs
 from agents.views.live.terminal import Onlooker
 from agents.views.page.comparison import write_comparison
@@ -71,6 +71,8 @@ def compare(
         if settings and config is None:
             raise ConfigError("--set changes a configuration: name it with --config")
         configuration = None if config is None else load(config, settings or [])
+        if page is not None:
+            check_writable(page)  # before prompts are paid for
         beside = drive(partial(foreground.compare, given, configuration, environment(), Onlooker(stderr=True)))
         if page is not None:
             write_comparison(beside, page)

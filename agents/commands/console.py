@@ -15,13 +15,14 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import orjson
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperGroup
 
 from agents.directory.run_directory import REPORT
 from agents.ring.team import only
@@ -35,8 +36,23 @@ LEAVING = 1.0
 """Seconds that each thread has to come to its end."""
 DISTRIBUTION = "promptflow-agents"
 COMPLETION = frozenset({"--show-completion", "--install-completion"})
+MISUSED: Any = typer.BadParameter.__base__
+"""All errors in how a command is called; typer gives only some of them a name of its own."""
 YOUNG = 50_000
 """New objects between two runs of the garbage collector, see `drive`."""
+
+
+class Commands(TyperGroup):
+    """The commands; an error in how one is called is JSON as well, if the call asks for that."""
+
+    def invoke(self, ctx: Any) -> Any:
+        as_json = "--json" in ctx.args
+        try:
+            return super().invoke(ctx)
+        except MISUSED as error:
+            if as_json:
+                emit({"error": {"type": "UsageError", "message": one_line(error.format_message(), 2000)}})
+            raise
 
 
 def drive(work: Callable[[], Awaitable[T]]) -> T:

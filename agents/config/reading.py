@@ -151,7 +151,7 @@ def misfits(value: object, key: str = "") -> Iterator[str]:
             yield from (f"{key}: {said}" for said in _unfit(value))
             blank = ".parameters." in key or key == SEPARATOR  # it may be a space, or the end of a line
             if isinstance(value, str) and not (value if blank else value.strip()):
-                yield f"{key} is empty; give it a value, or leave the key out"
+                yield f"{key.replace('.parameters..', '.')} is empty; give it a value, or leave the key out"
 
 
 def _unfit(value: object) -> Iterator[str]:

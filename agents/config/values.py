@@ -101,7 +101,8 @@ Weights = Annotated[
 def _model(value: object) -> str | Named:
     """A model string, or a user's own model."""
     if value is None or isinstance(value, bool | int | float | bytes | list | tuple):
-        raise ValueError("input should be a valid string")
+        one = "; of all models, only models.task may be a list" if isinstance(value, list | tuple) else ""
+        raise ValueError(f"name one model, in quotes{one}")
     return value if isinstance(value, str) else as_own(value)
 
 
@@ -116,6 +117,8 @@ def _models(value: object) -> str | Named | tuple[str | Named, ...]:
     """One model, or several."""
     if not isinstance(value, list | tuple):
         return _model(value)
+    if any(isinstance(one, list | tuple) for one in value):
+        raise ValueError("a list stands in the list; write the models one after the other")
     named = tuple(map(_model, value))
     if not named:
         raise ValueError("name a model, or several in a list")

@@ -221,16 +221,35 @@ def write(path: Path, content: bytes) -> None:
 
     :raises StorageFailed: it cannot be written, or a folder or a device is in its place.
     """
+    with _beside(path) as made:
+        with made.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        made.replace(path)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before what it is to hold is paid for.
+
+    :raises StorageFailed: as `write`.
+    """
+    with _beside(path) as made:
+        made.touch(exist_ok=False)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """The path of a file beside another, which is removed at the end.
+
+    :raises StorageFailed: it cannot be written, or a folder or a device is in the place of the other.
+    """
     if path.exists() and not path.is_file():
         raise StorageFailed("is no file that can be written; name another", file=str(path))
     made = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         try:
-            with made.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            made.replace(path)
+            yield made
         finally:
             made.unlink(missing_ok=True)
     except OSError as error:

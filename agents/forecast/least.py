@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus
-from agents.config.metrics import against, grades
+from agents.config.metrics import against, compares, grades
 from agents.config.tables import CapsTable
 from agents.programs.trial import Trial
 from agents.prompting.asking import likely_requests
@@ -118,7 +118,8 @@ def check_caps(
     """
     takes = least(configuration, task, first, known)
     opponent = (len(task.validation) + len(task.test)) * configuration.search.repeats if against(configuration) else 0
-    capped = [*_capped(configuration, takes.calls, opponent, seen.calls if seen else 1.0)]
+    compared = _compared(configuration, task)
+    capped = [*_capped(configuration, takes.calls, opponent, compared, seen.calls if seen else 1.0)]
     _, _, whole = capped[0]
     if shared is not None:
         capped.append((f"{shared.name}.budget", shared.caps, whole))
@@ -151,13 +152,21 @@ def check_length(configuration: Configuration, task: Task, first: Prompt) -> Non
         )
 
 
+def _compared(configuration: Configuration, task: Task) -> int:
+    """Verdicts of preferences that a run keeps calls for: those of the held-out report on the result, and on the
+    first prompt if another one is the opponent."""
+    prompts = (2 if against(configuration) else 1) if compares(configuration) else 0
+    return 2 * prompts * len(task.test) * configuration.search.repeats
+
+
 def _capped(
-    configuration: Configuration, answers: int, opponent: int, calls: float
+    configuration: Configuration, answers: int, opponent: int, compared: int, calls: float
 ) -> Iterator[tuple[str, CapsTable | Caps, int]]:
     """Each table of caps that apply to these answers and those of an `opponent`, of so many `calls` each, first that
-    of the run: its name, the table, and the calls that it has to allow. Nobody is asked to compare equal answers."""
+    of the run: its name, the table, and the calls that it has to allow, with the verdicts of answers that are
+    `compared`. A cap of the judge need not allow these: nobody is asked to compare equal answers."""
     budget, graded = configuration.budget, answers * grades(configuration)
-    yield "budget", budget, math.ceil((answers + opponent) * calls + graded)
+    yield "budget", budget, math.ceil((answers + opponent) * calls + graded + compared)
     for role, table in budget.roles.items():
         if role == "task" or (role == "judge" and graded):
             yield f"budget.roles.{role}", table, math.ceil((answers + opponent) * calls) if role == "task" else graded

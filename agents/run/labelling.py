@@ -69,8 +69,8 @@ def gold(configuration: Configuration, identity: str) -> Gold:
 
 
 def label(configuration: Configuration, identity: str, target: str | None, wrong: bool) -> Labelled:
-    """Note the right answer of an example, or that its answer is `wrong`; neither: forget what was noted. The task is
-    checked with it before anything is written.
+    """Note the right answer of an example, or that its answer is `wrong`; neither, or the answer that the data has:
+    forget what was noted. The task is checked with it before anything is written.
 
     :raises ConfigError: there is no such example, or the task has no targets.
     :raises DataError: the task cannot be used with it.
@@ -81,12 +81,12 @@ def label(configuration: Configuration, identity: str, target: str | None, wrong
     new = None if target is None else _target(target, example.target)
     corrections = _corrections(path)
     corrections.pop(identity, None)
-    if wrong or target is not None:
+    if wrong or (target is not None and as_given(new) != as_given(example.target)):
         corrections[identity] = Correction(new, wrong)
     make_task(configuration, overlaid(splits, corrections))
     write(path, write_overlay(corrections))
     what: Literal["corrected", "left out", "as in the data"] = (
-        "left out" if wrong else "as in the data" if target is None else "corrected"
+        "left out" if wrong else "corrected" if identity in corrections else "as in the data"
     )
     return Labelled(path, identity, split, what, example.target, new, len(corrections))
 

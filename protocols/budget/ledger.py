@@ -328,7 +328,8 @@ class Ledger:
     def _refuse(self, scope: BudgetScope, cap: str) -> NoReturn:
         """:raises BudgetExhausted: always."""
         scope.refuse(cap)
-        raise BudgetExhausted(cap, scope.limit_of(cap), scope.name)
+        kept = self._kept(scope) if cap == "calls" else 0
+        raise BudgetExhausted(cap, scope.limit_of(cap), scope.name, kept)
 
     def _watch(self, scopes: tuple[BudgetScope, ...]) -> None:
         for scope in scopes if self._capped else ():

@@ -10,11 +10,11 @@ from pathlib import Path
 import orjson
 
 from protocols.data.checks import Splits
-from protocols.data.mapping import Fields
-from protocols.data.rows import Place
-from protocols.data.tables import read_jsonl
+from protocols.data.rows import Place, text_lines
 from protocols.errors import DataError
 from protocols.task import Json
+
+FORM = 'a correction has the "id" of an example, and either its "target" or "wrong": true'
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,23 @@ def read_overlay(path: Path) -> dict[str, Correction]:
     :raises DataError: the file cannot be read, or a line is no correction.
     """
     found: dict[str, Correction] = {}
-    for row in read_jsonl(path, Fields(target="id")):
-        values = row.values
-        wrong = values.get("wrong", False)
-        if not isinstance(values.get("id"), str) or not isinstance(wrong, bool) or wrong == ("target" in values):
-            raise row.place.error('a correction has the "id" of an example, and either its "target" or "wrong": true')
-        found[values["id"]] = Correction(values.get("target"), wrong, row.place)
+    for number, line in text_lines(path):
+        if line.strip():
+            identity, told = _correction(line, Place(str(path), number))
+            found[identity] = told
     return found
+
+
+def _correction(line: str, place: Place) -> tuple[str, Correction]:
+    """:raises DataError: the line is no correction."""
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise place.error(f"not JSON; {FORM}") from None
+    wrong = values.get("wrong", False) if isinstance(values, dict) else None
+    if not isinstance(wrong, bool) or not isinstance(values.get("id"), str) or wrong == ("target" in values):
+        raise place.error(FORM)
+    return values["id"], Correction(values.get("target"), wrong, place)
 
 
 def write_overlay(corrections: Mapping[str, Correction]) -> bytes:

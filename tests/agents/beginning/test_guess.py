@@ -145,3 +145,10 @@ def test_any_rows_have_a_guess_or_one_clear_line(rows: list[dict[str, Any]]) -> 
         assert found.target.name not in {column.name for column in found.inputs}
         return
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(("target", "shown"), [("label", "label"), ("a", "a.b"), ("a.b", "a")])
+def test_the_answer_is_never_an_input(target: str, shown: str) -> None:
+    rows = rows_of(text=TEXTS, label=labels(), a=[{"b": label} for label in labels()])
+    with pytest.raises(ConfigError, match="is the answer, and cannot be an --input"):
+        guessed(rows, Wishes(target, ("text", shown)))

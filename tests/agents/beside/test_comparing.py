@@ -27,6 +27,7 @@ from agents.views.beside import cells
 from agents.views.page.comparison import comparison_page, write_comparison
 from protocols.errors import ConfigError, InputError, StorageFailed
 from protocols.metrics.bootstrap import RESAMPLES, SEED
+from tests.command_line import invoke
 from tests.small_task import Row, rows, write_task
 
 pytestmark = pytest.mark.anyio
@@ -223,6 +224,16 @@ async def test_a_prompt_file_answers_the_test_examples_of_the_run_beside_it(tmp_
     assert "mine.txt" in comparison_page(beside)
     turned = await foreground.compare([mine, ran], None, {}, Console(quiet=True))
     assert turned.sides[1].difference == pytest.approx(first.value - scored.value)
+
+
+async def test_a_page_that_cannot_be_written_is_refused_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, nowhere = write_task(tmp_path / "task"), tmp_path / "nowhere" / "beside.html"
+    monkeypatch.setattr(foreground, "compare", None)
+    prompt = tmp_path / "task" / "prompt.txt"
+    code, _, said = invoke("compare", prompt, prompt, "--config", config, "--html", nowhere)
+    assert (code, "make its folder first" in said) == (1, True)
 
 
 async def test_prompt_files_are_compared_on_a_configuration(tmp_path: Path) -> None:

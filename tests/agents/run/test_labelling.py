@@ -54,10 +54,30 @@ async def test_a_corrected_label_is_read_by_the_next_run_and_a_wrong_one_is_left
     assert differ == {"the train examples", "the test examples"}
     found = (await diagnose(config, [], {}, offline=True)).findings
     [said] = [finding.text for finding in found if finding.what == "corrections"]
-    assert said.startswith("1 gold answers corrected and 1 examples left out by ")
+    assert said.startswith("1 gold answer corrected and 1 example left out by ")
     assert label(load(config), "train-0", None, wrong=False).corrections == 1
     label(load(config), "test-1", None, wrong=False)
     assert targets(config) == before
+
+
+async def test_the_answer_that_the_data_has_is_no_correction(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    label(load(config), "train-0", "parcel", wrong=False)
+    assert label(load(config), "train-0", "invoice", wrong=False).what == "as in the data"
+    assert read_overlay(tmp_path / "small.labels.jsonl") == {}
+
+
+@pytest.mark.parametrize(
+    "line", ["no JSON", "[1]", '{"id": "train-0"}', '{"id": 1, "target": "parcel"}', '{"id": "a", "wrong": "yes"}']
+)
+def test_a_line_that_is_no_correction_is_named_with_what_one_is(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "x.labels.jsonl"
+    path.write_text(f'\ufeff{{"id": "a", "wrong": true}}\r\n\n{line}\n', encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"x\.labels\.jsonl:3: .*a correction has the \"id\" of an example"
+    ) as refused:
+        read_overlay(path)
+    assert "format" not in str(refused.value)
 
 
 @pytest.mark.parametrize("corrected", [True, False], ids=["corrected", "taken back"])
@@ -95,6 +115,7 @@ async def test_a_label_of_examples_that_nobody_reads_again_is_not_corrected(tmp_
 
 async def test_labels_that_are_corrected_at_once_are_all_kept(tmp_path: Path) -> None:
     config = write_task(tmp_path)
+    others = [name for name, target in targets(config).items() if target != "parcel"][:6]
     async with open_run(load(config), {}, tmp_path / "run"):
         steering = buttons(tmp_path / "run")
 
@@ -102,9 +123,9 @@ async def test_labels_that_are_corrected_at_once_are_all_kept(tmp_path: Path) ->
             await steering.command(["label", identity, "target", "parcel"])
 
         async with anyio.create_task_group() as tasks:
-            for number in range(6):
-                tasks.start_soon(correct, f"train-{number}")
-        assert (await steering.label("train-3"))["noted"] == "parcel"
+            for identity in others:
+                tasks.start_soon(correct, identity)
+        assert (await steering.label(others[3]))["noted"] == "parcel"
         assert (await steering.label("train-9"))["choices"] == ("invoice", "parcel", "退款")
         for words in (["label"], ["label", "train-1"], ["label", "train-1", "target", "a", "b"]):
             with pytest.raises(ConfigError, match="labels are corrected with"):

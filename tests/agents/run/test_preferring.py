@@ -206,6 +206,20 @@ async def test_what_cannot_be_compared_is_refused_before_anything_is_spent(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_cap_that_does_not_pay_for_the_report_is_refused(tmp_path: Path, named: bool) -> None:
+    """Of the first prompt on validation and test, the result on test, and the judge of both orders there; where
+    another prompt is the opponent, of its answers and the verdicts on the first prompt as well."""
+    write(tmp_path)
+    validation, test = SIZES["validation"], SIZES["test"]
+    least = 2 * (validation + test) + 5 * test if named else validation + 4 * test
+    metric = {"use": "preference", "against": "prompt.txt"} if named else "preference"
+    capped = configuration(tmp_path, "http://127.0.0.1:1", task={"metric": metric}, budget={"calls": least})
+    with pytest.raises(ConfigError, match=f"take {least}, and a search needs more"):
+        async with open_run(capped, ENVIRON, tmp_path / "out"):
+            pass
+
+
 async def test_the_judge_of_preferences_gives_no_grades_to_check(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(ConfigError, match=r"--set task\.metric=judge"):

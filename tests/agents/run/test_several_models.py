@@ -182,7 +182,7 @@ def test_a_prompt_for_several_models_goes_on_and_moves_to_one(servers: tuple[Wir
     [
         ({"models": {"task": ["openai/a", "openai/a"]}}, "models.task: two are openai/a"),
         ({"models": {"task": []}}, "models.task: name a model, or several in a list"),
-        ({"models": {"task": ["openai/a", 3]}}, "models.task: input should be a valid string"),
+        ({"models": {"task": ["openai/a", 3]}}, "models.task: name one model, in quotes"),
         ({"task": {"program": "mine:answer"}, "prompts": {"say": {}}}, "task.program works with one alone"),
         ({"models": {"prompts": {"say": "openai/c"}}}, "models.prompts works with one alone"),
         ({"agents": {"evaluator": "mine:Evaluator"}}, "agents.evaluator works with one alone"),
