@@ -49,7 +49,8 @@ class Outcome:
     """One example, the reply to it, how the reply ended, and its judgement. `target`: written as a reply should be.
     `instead`: see `Reply`. `usage`: the metered usage of the reply. `steps`: the calls and notes of the program that
     answered, bounded in size; () if one call answered, and in old journals. `models`: of each of several models that
-    answered; then `score` and `counts` are of all, `usage` is the sum, and all else is of the worst reply."""
+    answered; then `score` and `counts` are of all, `usage` is the sum, and all else is of the worst reply, which is
+    that of `model`: of those with the lowest score one that holds no answer, if there is one."""
 
     example: str
     inputs: Mapping[str, str]
@@ -65,11 +66,7 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     steps: tuple[Step, ...] = ()
     models: Mapping[str, OfModel] = field(default_factory=dict)
-
-    @property
-    def model(self) -> str:
-        """Of several models, the one whose reply this is: the first with the lowest score; "" of one."""
-        return min(self.models, key=lambda name: self.models[name].value, default="")
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,12 @@ def exchanges_of(directory: Path, candidate: int, split: SplitName, by_model: bo
         worst: dict[tuple[str, str], Exchange] = {}
         for each in exchanges:
             key = each.example, each.model if by_model else ""
-            if key not in worst or each.score < worst[key].score:
+            if key not in worst or _rank(each) < _rank(worst[key]):
                 worst[key] = each
         latest |= worst
     return list(latest.values())
+
+
+def _rank(exchange: Exchange) -> tuple[float, bool]:
+    """The lower, the worse: by score, then one that holds no answer."""
+    return exchange.score, exchange.answer is not None

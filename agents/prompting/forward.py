@@ -326,12 +326,14 @@ def exchange_of(outcome: Outcome, messages: Messages, reply: Reply, model: str) 
 def over_models(metric: OverModels, outcomes: Mapping[str, Outcome]) -> Outcome:
     """The outcome of one example over the models that answered it, in the order of the metric's; see `Outcome`."""
     each = [*outcomes.values()]
+    worst = min(outcomes, key=lambda name: (outcomes[name].score, outcomes[name].answer is not None))
     return replace(
-        min(each, key=lambda outcome: outcome.score),
+        outcomes[worst],
         score=metric.combined([outcome.score for outcome in each]),
         counts=metric.counts(each),
         usage=sum((outcome.usage for outcome in each), Usage()),
         models={name: OfModel(outcome.score, outcome.usage) for name, outcome in outcomes.items()},
+        model=worst,
     )
 
 

@@ -233,7 +233,8 @@ def left_out(result: Mapping[str, Any]) -> Iterator[str]:
 def _endings(result: Mapping[str, Any]) -> Iterator[str]:
     for name, value in (("first", result["first"]), ("best", result["best"])):
         if ended := endings(value):
-            yield f"On validation, of the {name} prompt's {value['n']} replies: {ended}."
+            replies = f"{value['n']} {'worst replies' if result.get('by_model') else 'replies'}"
+            yield f"On validation, of the {name} prompt's {replies}: {ended}."
     if headroom := result.get("headroom"):
         yield f"Before the search: {one_line(headroom['sentence'], 1000)}"
     elif said := unread_value(result["first"]):

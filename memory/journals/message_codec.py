@@ -24,8 +24,8 @@ KNOWN = 65_536
 """Maximum number of parts that a writer knows by their digest: 10 MB. An older one is written again if used."""
 HELD = 4_096
 """Maximum number of parts that a reader holds: some of the archive, and the assignments in flight."""
-MODELS = "models"
-"""A field that is left out where it is empty."""
+MODELS, MODEL = "models", "model"
+"""Fields that are left out where they are empty."""
 
 Put = Callable[[str, object], int]
 
@@ -141,7 +141,7 @@ def _told(outcome: Outcome) -> dict[str, object]:
     """The fields of an outcome."""
     told: dict[str, object] = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
     if not outcome.models:
-        del told[MODELS]
+        del told[MODELS], told[MODEL]
     return told
 
 

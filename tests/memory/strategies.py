@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from protocols.messages import (
@@ -67,7 +69,7 @@ outcomes = st.lists(
         texts,
         usage=usages,
         models=of_models,
-    ),
+    ).map(lambda outcome: replace(outcome, model=next(iter(outcome.models), ""))),
     max_size=3,
 ).map(tuple)
 evaluations = st.builds(

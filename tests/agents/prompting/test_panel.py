@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.prompting.forward import Concurrency, Forward, Result
+from agents.prompting.forward import Concurrency, Forward, Result, over_models
 from agents.ring.evaluator import by_model, value_of
 from memory.journals.exchanges import Exchange
 from protocols.errors import AuthenticationFailed, BudgetExhausted, ModelError, ServerFailed
@@ -88,9 +88,9 @@ def test_the_outcome_of_all_models_is_made_of_those_of_each_alone(
             assert result.score == (mean(scores) if across == "mean" else min(scores))
             assert result.usage == sum((one.usage for one in outcomes), Usage())
             assert [of.value for of in result.models.values()] == scores
-            worst = outcomes[scores.index(min(scores))]
-            assert (result.reply, result.feedback) == (worst.reply, worst.feedback)
-            assert result.model == [*alone][scores.index(min(scores))]
+            worst = min(range(count), key=lambda place: (scores[place], outcomes[place].answer is not None))
+            assert (result.reply, result.feedback) == (outcomes[worst].reply, outcomes[worst].feedback)
+            assert result.model == [*alone][worst]
     answered = [place for place, result in enumerate(together) if isinstance(result, Outcome)]
     if answered:
         whole = [result for result in together if isinstance(result, Outcome)]
@@ -105,6 +105,14 @@ def test_the_outcome_of_all_models_is_made_of_those_of_each_alone(
         else:
             assert value == pytest.approx(mean(one.score for one in whole))
             assert value <= min(values.values()) + 1e-9
+
+
+def test_of_replies_that_are_all_wrong_one_without_an_answer_is_the_worst() -> None:
+    """So that it is counted, and shown."""
+    wrong = Outcome("1", {}, "a", "b", "b", 0.0, "")
+    outcomes = {"one": wrong, "two": replace(wrong, reply="", answer=None, instead="nothing"), "three": wrong}
+    found = over_models(OverModels(METRICS[0], [*outcomes], "mean"), outcomes)
+    assert (found.model, found.answer, found.instead) == ("two", None, "nothing")
 
 
 @given(
