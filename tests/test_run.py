@@ -332,7 +332,8 @@ def changed(split: str, **change: object) -> dict[str, Any]:
 TRAIN_INPUT = rows("train")[0]["input"]
 BAD_DATA: list[tuple[dict[str, Any], list[str]]] = [
     ({"train": b'{"input": {"text": "a"}, "target": "x"}\n{"input": \n'}, ["train.jsonl:2", "not JSON"]),
-    ({"train": b"[1]\n"}, ["train.jsonl:1", "object"]),
+    ({"train": b"[1]\n"}, ["train.jsonl: row 1", "object"]),  # an array, whatever the file is called
+    ({"train": b"[1]\n[2]\n"}, ["train.jsonl:1", "object"]),
     ({"train": b'{"input": {"text": "a"}}\n'}, ["train.jsonl:1", "no target"]),
     ({"train": b'{"input": {"text": 3}, "target": "x"}\n'}, ["train.jsonl:1", "text"]),
     ({"train": b'{"input": {"text": "a"}, "target": "x", "lable": "y"}\n'}, ["train.jsonl:1", "lable"]),

@@ -62,6 +62,7 @@ def joined(address: str | None, shipping: Mapping[str, Any] | None = None) -> It
             import ray  # it reads the variables when it is imported
 
             options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "configure_logging": False}
+            options["logging_level"] = logging.CRITICAL  # its client logs the answers to calls that were given up
             if address is None:
                 options |= {"include_dashboard": False, "object_store_memory": OBJECTS, "_temp_dir": folder}
             elif shipping:

@@ -52,6 +52,8 @@ class Exchange:
     model: str = ""
 
 
+LEVEL = 1
+"""Of zlib: half the time of the usual 6, for 3 to 8 % more bytes."""
 Keep = Callable[[int, str, Sequence[Exchange]], Awaitable[None]]
 """Keeps what was asked and answered for an assignment, on a split or by a role."""
 
@@ -73,7 +75,7 @@ def pack(exchanges: Sequence[Exchange]) -> bytes:
         }
         for each in exchanges
     ]
-    return zlib.compress(orjson.dumps({"texts": [*texts], "rows": rows}))
+    return zlib.compress(orjson.dumps({"texts": [*texts], "rows": rows}), LEVEL)
 
 
 PLAIN = tuple(each.name for each in fields(Exchange) if each.name not in ("messages", "reply", "model"))

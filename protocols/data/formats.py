@@ -88,7 +88,7 @@ def _json(lines: Sequence[str], promised: Format | None) -> Format:
         return promised or "jsonl"
     first = lines[0].strip()
     if first.startswith("["):
-        return "json"
+        return "jsonl" if lines[1:] and _is_whole(first) else "json"
     if _is_whole(first):
         return "jsonl" if lines[1:] or promised is None else promised
     return "json" if lines[1:] and (first == "{" or promised is None) else promised or "jsonl"

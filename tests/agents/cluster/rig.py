@@ -38,11 +38,13 @@ DECIDED = ("best", "test", "candidate", "assignments", "operators", "length")
 
 @dataclass
 class Nodes:
-    """A `ray.cluster_utils.Cluster` whose nodes have a folder each in `folder`, as those of other machines have."""
+    """A `ray.cluster_utils.Cluster` whose nodes have a folder each in `folder`, as those of other machines have.
+    `outside`: the address for machines that are no nodes, "" if there is none."""
 
     cluster: Any
     folder: Path
     cores: int
+    outside: str = ""
 
     @property
     def address(self) -> str:
@@ -62,17 +64,17 @@ class Nodes:
 
 
 @contextmanager
-def cluster_of(nodes: int, cores: int) -> Iterator[Nodes]:
-    """A head without cores, and nodes."""
+def cluster_of(nodes: int, cores: int, client: int = 0) -> Iterator[Nodes]:
+    """A head without cores, and nodes. `client`: the port for machines outside, 0: none."""
     folder = TemporaryDirectory(prefix="pf-", dir="/tmp", ignore_cleanup_errors=True)
-    with folder as name, _started(Path(name), cores) as started:
+    with folder as name, _started(Path(name), cores, client) as started:
         for _ in range(nodes):
             started.add()
         yield started
 
 
 @contextmanager
-def _started(folder: Path, cores: int) -> Iterator[Nodes]:
+def _started(folder: Path, cores: int, client: int) -> Iterator[Nodes]:
     token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", folder / "token"))  # a process reads it once, for all clusters
     if not token.exists():
         token.write_text(secrets.token_hex(32), encoding="utf-8")
@@ -95,8 +97,10 @@ def _started(folder: Path, cores: int) -> Iterator[Nodes]:
 
         with without_reports():
             head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": str(folder / "head")}
+            if client:
+                head["ray_client_server_port"] = client
             started = Cluster(initialize_head=True, head_node_args=head)
-        yield Nodes(started, folder, cores)
+        yield Nodes(started, folder, cores, f"ray://127.0.0.1:{client}" if client else "")
         started.shutdown()  # type: ignore[no-untyped-call]
     finally:
         for name, value in before.items():
