@@ -263,8 +263,9 @@ class BudgetExhausted(PromptFlowError):
 
     def __init__(self, cap: str, limit: float, scope: str = "", kept: int = 0) -> None:
         self.cap, self.limit, self.scope = cap, limit, scope
-        used = f"is used up, but for {kept:,} kept for the held-out report" if kept else "is used up"
-        super().__init__(f"the budget{whose(scope)} of {limit:g} {cap} {used}; raise {cap_setting(self.name)}")
+        left = f", but for {kept:,} kept for the held-out report" if kept else ""
+        setting = cap_setting(self.name)
+        super().__init__(f"the budget{whose(scope)} of {limit:g} {cap} is used up{left}; raise {setting}")
 
     @property
     def name(self) -> str:
