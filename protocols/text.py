@@ -16,6 +16,11 @@ LETTER = rf"[^\W{UNSPACED}]"
 TOKEN = re.compile(rf"(?=\w)[{UNSPACED}]|{LETTER}+")
 
 
+def how_many(number: int, noun: str) -> str:
+    """A number and what it counts, in English, of a noun whose plural ends in s: "1 call", "2,000 calls"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def fold(text: str) -> str:
     """The text in NFKC, case folded, with white space collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

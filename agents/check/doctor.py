@@ -67,6 +67,7 @@ from protocols.prompt import Prompt, braced, holds_placeholder
 from protocols.providers.local_model import LocalModel
 from protocols.providers.transport.http import open_transport
 from protocols.task import Example, Task
+from protocols.text import how_many
 from protocols.turns import Conversation, images_of
 
 
@@ -219,12 +220,8 @@ def _overlaid(configuration: Configuration) -> str:
     told = corrections(configuration).values()
     out = sum(correction.wrong for correction in told)
     where = overlay_file(configuration)
-    corrected, left = _counted(len(told) - out, "gold answer"), _counted(out, "example")
+    corrected, left = how_many(len(told) - out, "gold answer"), how_many(out, "example")
     return f"{corrected} corrected and {left} left out by {where}" if told else ""
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _labels(found: Findings, configuration: Configuration, splits: Splits) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from agents.config.metrics import PREFERENCE
 from agents.directory.run_directory import JOURNAL, read_configuration
 from agents.history.trace import winner
-from memory.journals.exchanges import Exchange
+from memory.journals.exchanges import Exchange, worst
 from memory.journals.reading import read_exchanges
 from protocols.errors import ConfigError
 from protocols.metrics.judge import TIED
@@ -70,15 +70,8 @@ def exchanges_of(directory: Path, candidate: int, split: SplitName, by_model: bo
     of these."""
     latest: dict[tuple[str, str], Exchange] = {}
     for _, exchanges in read_exchanges(directory / JOURNAL, candidate, split):
-        worst: dict[tuple[str, str], Exchange] = {}
+        replies = defaultdict[tuple[str, str], list[Exchange]](list)
         for each in exchanges:
-            key = each.example, each.model if by_model else ""
-            if key not in worst or _rank(each) < _rank(worst[key]):
-                worst[key] = each
-        latest |= worst
+            replies[each.example, each.model if by_model else ""].append(each)
+        latest |= {key: worst(several) for key, several in replies.items()}
     return list(latest.values())
-
-
-def _rank(exchange: Exchange) -> tuple[float, bool]:
-    """The lower, the worse: by score, then one that holds no answer."""
-    return exchange.score, exchange.answer is not None

@@ -15,7 +15,7 @@ import anyio
 from agents.programs.running import Draw, Running
 from agents.prompting.asking import TEMPERATURE, program_limit, task_request
 from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
-from memory.journals.exchanges import Exchange, told
+from memory.journals.exchanges import Exchange, told, worst
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ModelError
 from protocols.messages import OfModel, Outcome
@@ -326,14 +326,14 @@ def exchange_of(outcome: Outcome, messages: Messages, reply: Reply, model: str) 
 def over_models(metric: OverModels, outcomes: Mapping[str, Outcome]) -> Outcome:
     """The outcome of one example over the models that answered it, in the order of the metric's; see `Outcome`."""
     each = [*outcomes.values()]
-    worst = min(outcomes, key=lambda name: (outcomes[name].score, outcomes[name].answer is not None))
+    shown = worst(each)
     return replace(
-        outcomes[worst],
+        shown,
         score=metric.combined([outcome.score for outcome in each]),
         counts=metric.counts(each),
         usage=sum((outcome.usage for outcome in each), Usage()),
         models={name: OfModel(outcome.score, outcome.usage) for name, outcome in outcomes.items()},
-        model=worst,
+        model=next(name for name, outcome in outcomes.items() if outcome is shown),
     )
 
 

@@ -22,7 +22,7 @@ from agents.views.unread import counted, endings, unread_value
 from protocols.errors import ConfigError, StorageFailed
 from protocols.messages import FIRST
 from protocols.providers.catalogue import EMBEDDED
-from protocols.text import one_line, printable
+from protocols.text import how_many, one_line, printable
 
 NOT_RUN = "–"
 FAULTS = frozenset({"unreadable", "too long", "call", "dropped", "raised"})
@@ -247,7 +247,7 @@ def compared(found: Mapping[str, Any] | None) -> Iterator[str]:
     if found is None:
         return
     n, turned = found["n"], found["first"] + found["second"]
-    line = f"The judge compared {n} answer{'s' * (n != 1)} with the opponent's; on {turned} ({turned / n:.0%}) it "
+    line = f"The judge compared {how_many(n, 'answer')} with the opponent's; on {turned} ({turned / n:.0%}) it "
     line += "changed its mind when they changed places, which is a tie"
     if turned:
         line += f" (it preferred the one shown first {found['first']} times, the second {found['second']})"
@@ -297,8 +297,7 @@ def _score(score: Mapping[str, Any]) -> str:
 def _some(ids: Sequence[str]) -> str:
     """The number of examples, and the first ids."""
     rest = ", …" if len(ids) > MOST else ""
-    plural = "" if len(ids) == 1 else "s"
-    return f"{len(ids)} example{plural}" + (f" ({', '.join(ids[:MOST])}{rest})" if ids else "")
+    return how_many(len(ids), "example") + (f" ({', '.join(ids[:MOST])}{rest})" if ids else "")
 
 
 def _read(path: Path) -> str | None:

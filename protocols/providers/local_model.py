@@ -14,6 +14,7 @@ from protocols.model import ChatModel, Reply, Request
 from protocols.providers.local.processes import Plan, Served, why
 from protocols.providers.local.weights import Weights, is_here
 from protocols.providers.transport.http import Endpoint, Transport
+from protocols.text import how_many
 
 Api = Literal["chat", "completions"]
 
@@ -64,8 +65,7 @@ def in_words(plan: Plan, weights: Weights) -> str:
     """One line on the resources that a model uses on this machine."""
     gigabytes = memory_of(plan, weights) / 2**30
     what = "embeds" if plan.embeds else "chats" if weights.header.chats else "completes text, having no chat template"
-    slots = f"{plan.slots} slot{'s' if plan.slots != 1 else ''} of {plan.context:,} tokens"
-    threads = f"{plan.threads} thread{'s' if plan.threads != 1 else ''}"
+    slots, threads = f"{how_many(plan.slots, 'slot')} of {plan.context:,} tokens", how_many(plan.threads, "thread")
     return f"{plan.name} runs on this machine and {what}: about {gigabytes:.1f} GB of memory, {slots}, {threads}"
 
 

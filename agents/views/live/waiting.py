@@ -10,7 +10,7 @@ import anyio
 
 from agents.models.accounts import Waits
 from agents.views.live.terminal import clock
-from protocols.text import one_line
+from protocols.text import how_many, one_line
 
 PATIENCE = 5.0
 """Seconds without output after which a line tells what the run waits for."""
@@ -80,21 +80,17 @@ def _parts(waits: Waits) -> Iterator[str]:
         yield f"{one_line(model)} to be loaded into this machine's memory"
     yield from map(one_line, waits.batches)
     if waits.in_flight:
-        yield f"{_calls(waits.in_flight)} in flight, the oldest for {clock(waits.oldest)}"
+        yield f"{how_many(waits.in_flight, 'call')} in flight, the oldest for {clock(waits.oldest)}"
     if waits.naps:
-        yield f"the next try of {_calls(waits.naps)}, the first in {waits.next_try:.0f} s"
+        yield f"the next try of {how_many(waits.naps, 'call')}, the first in {waits.next_try:.0f} s"
     if waits.queued:
-        yield f"a free place for {_calls(waits.queued)}"
+        yield f"a free place for {how_many(waits.queued, 'call')}"
     if waits.others:
-        yield f"room in the budget, or a call with the same prefix, for {_calls(waits.others)}"
+        yield f"room in the budget, or a call with the same prefix, for {how_many(waits.others, 'call')}"
     for address, reason in waits.unreachable:
         yield f"the limits of {one_line(address)}, which cannot be reached ({one_line(reason, REASON)})"
     for address, seconds in waits.held:
         yield f"{one_line(address)}, which asked us to slow down, for {seconds:.0f} s more"
-
-
-def _calls(number: int) -> str:
-    return f"{number:,} call" + ("s" if number != 1 else "")
 
 
 def _replies(waits: Waits) -> str:
@@ -118,4 +114,5 @@ def stopping(waits: Waits, then: str) -> str:
         return f"Stopping: no call is in flight; {then}. Ctrl-C again stops at once."
     end = "ends" if waits.in_flight == 1 else "end"
     within = "" if waits.within is None else f", at most {waits.within:.0f} s"
-    return f"Stopping: {_calls(waits.in_flight)} in flight {end}{within}; {then}. Ctrl-C again stops at once."
+    calls = how_many(waits.in_flight, "call")
+    return f"Stopping: {calls} in flight {end}{within}; {then}. Ctrl-C again stops at once."
