@@ -27,7 +27,7 @@ from agents.config.catalogue import OPERATORS
 from agents.config.configuration import build, load
 from agents.config.loading import sources
 from agents.config.metrics import METRICS
-from agents.config.tables import CapsTable
+from agents.config.tables.search import CapsTable
 from agents.directory.resume_fingerprint import FREE, FREE_OF_PROVIDERS
 from agents.directory.run_directory import JOURNAL
 from agents.exports.formats import FORMATS as FORMATS_OF_EXPORT

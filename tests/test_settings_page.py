@@ -10,8 +10,8 @@ from typing import get_args, get_origin
 import pytest
 
 from agents.config.configuration import Configuration
-from agents.config.tables import CapsTable
-from agents.config.values import Table
+from agents.config.tables.search import CapsTable
+from agents.config.tables.values import Table
 from agents.study.grid import SweepTable
 from agents.study.study import StudyTable
 from protocols.files.named import Named

@@ -29,7 +29,7 @@ from agents.config.loading import (
 from agents.config.metrics import PREFERENCE, against, compares, grades
 from agents.config.own_instructions import critic_instruction, own_instructions
 from agents.config.roles import embedder_of
-from agents.config.tables import AgentsTable
+from agents.config.tables.search import AgentsTable
 from agents.directory.run_directory import usable
 from agents.forecast.composed import composed
 from agents.forecast.estimate import estimate

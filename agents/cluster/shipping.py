@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.cluster.starting import ROOT
 from agents.config.configuration import Configuration
-from agents.config.values import Table
+from agents.config.tables.values import Table
 from agents.study.grid import Cell, Grid
 from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError

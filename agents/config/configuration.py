@@ -10,27 +10,13 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from agents.archive.guard import Guard
-from agents.config.program_tables import ProgramPromptTable
 from agents.config.reading import explain, misfits, override, read
-from agents.config.tables import (
-    LEAST_CRITIQUE,
-    LEAST_WIDTH,
-    MOST_CRITIQUE,
-    MOST_WIDTH,
-    AgentsTable,
-    BudgetTable,
-    CacheTable,
-    MemoryTable,
-    ModelsTable,
-    OperatorTable,
-    PriceTable,
-    PromptTable,
-    ProviderTable,
-    RunTable,
-    SearchTable,
-    TaskTable,
-)
-from agents.config.values import Table
+from agents.config.tables.models import ModelsTable, PriceTable, ProviderTable
+from agents.config.tables.program import ProgramPromptTable
+from agents.config.tables.search import AgentsTable, BudgetTable, OperatorTable, SearchTable
+from agents.config.tables.storage import CacheTable, MemoryTable, RunTable
+from agents.config.tables.task import PromptTable, TaskTable
+from agents.config.tables.values import Table
 from protocols.errors import ConfigError
 from protocols.files.named import Named
 from protocols.pacing.limits import MOST
@@ -38,6 +24,9 @@ from protocols.providers.catalogue import EMBEDDED, LOCAL, is_local
 from protocols.providers.local.weights import HUB
 from protocols.providers.local_model import SLOTS, TIMEOUT
 from protocols.providers.parameters import merged
+
+LEAST_WIDTH, MOST_WIDTH = 8, 256
+LEAST_CRITIQUE, MOST_CRITIQUE = 8, 48
 
 
 class Configuration(Table):

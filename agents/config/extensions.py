@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from agents.config.tables import AgentsTable
+from agents.config.tables.search import AgentsTable
 from agents.ring.agent import Agent
 from agents.ring.critic import Silent
 from agents.ring.observers import Observer, Sees

@@ -11,8 +11,8 @@ import orjson
 
 from agents.config.configuration import Configuration
 from agents.config.labels import make_kind
-from agents.config.program_tables import ProgramPromptTable
-from agents.config.tables import PromptTable
+from agents.config.tables.program import ProgramPromptTable
+from agents.config.tables.task import PromptTable
 from agents.programs.trial import Trial
 from protocols.data.checks import Splits
 from protocols.data.mapping import NO_TARGET

@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.config.configuration import Configuration
 from agents.config.metrics import open_definitions
-from agents.config.program_tables import CommandTable, ProgramPromptTable
+from agents.config.tables.program import CommandTable, ProgramPromptTable
 from agents.programs.bound import INPUTS
 from agents.programs.environment import Command
 from agents.programs.functions import FunctionProgram

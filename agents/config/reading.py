@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic_core import ErrorDetails
 
-from agents.config.values import Table
+from agents.config.tables.values import Table
 from protocols.errors import ConfigError
 from protocols.files.text_files import read_text
 

@@ -8,7 +8,7 @@ from typing import Any
 from agents.config.catalogue import open_operators
 from agents.config.configuration import Configuration
 from agents.config.metrics import asks_judge
-from agents.config.tables import ProviderTable
+from agents.config.tables.models import ProviderTable
 from protocols.embedding import HashedNgrams
 from protocols.model import ChatModel
 from protocols.providers.catalogue import PROVIDERS, ModelSettings, identify, is_local, open_model

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus
 from agents.config.metrics import against, compares, grades
-from agents.config.tables import CapsTable
+from agents.config.tables.search import CapsTable
 from agents.programs.trial import Trial
 from agents.prompting.asking import likely_requests
 from agents.prompting.retrieval_slots import MAX_TOKENS, open_slots, slots_of, unfilled

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from agents.config.configuration import Configuration
 from agents.config.roles import model_settings
-from agents.config.tables import ProviderTable
+from agents.config.tables.models import ProviderTable
 from memory.journals.journal import Journal
 from protocols.batches.batched import BatchedModel
 from protocols.batches.counting import Counting

@@ -11,7 +11,7 @@ import orjson
 
 from agents.config.configuration import Configuration
 from agents.config.roles import EMBEDDER, measures_credit, model_settings, roles
-from agents.config.tables import CapsTable
+from agents.config.tables.search import CapsTable
 from agents.directory.run_directory import PRICES, read_document, write
 from agents.models.batching import batch_factor
 from protocols.budget.budget_scope import Caps

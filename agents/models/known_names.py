@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agents.config.catalogue import open_operators
 from agents.config.configuration import Configuration
-from agents.config.tables import ProviderTable
+from agents.config.tables.models import ProviderTable
 from protocols.errors import ConfigError
 from protocols.providers.catalogue import EMBEDDED, KNOWN, LOCAL
 from protocols.providers.own_model import OWN

@@ -13,7 +13,7 @@ import anyio
 from agents.config.configuration import Configuration
 from agents.config.metrics import asks_judge, open_metric
 from agents.config.roles import EMBEDDER, embedder_of, model_settings, open_adapter, roles
-from agents.config.tables import ProviderTable
+from agents.config.tables.models import ProviderTable
 from agents.models.accounts import Accounts
 from agents.models.asking import check_asked
 from agents.models.batching import batched, check_batch, open_service

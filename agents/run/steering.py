@@ -21,7 +21,7 @@ from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration, build
 from agents.config.loading import load_task
 from agents.config.reading import parsed
-from agents.config.tables import CapsTable
+from agents.config.tables.search import CapsTable
 from agents.directory.run_directory import (
     COMMANDS,
     FIRST_PROMPT,

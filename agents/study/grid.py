@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError
 
 from agents.config.configuration import Configuration, build
 from agents.config.reading import explain, override, read
-from agents.config.tables import CapsTable
-from agents.config.values import Table
+from agents.config.tables.search import CapsTable
+from agents.config.tables.values import Table
 from agents.models.budget import caps
 from protocols.budget.budget_scope import NO_CAPS, Caps
 from protocols.errors import ConfigError

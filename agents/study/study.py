@@ -12,8 +12,8 @@ from pydantic import BeforeValidator, Field, ValidationError
 from agents.config.catalogue import open_operators
 from agents.config.configuration import build
 from agents.config.reading import explain, read
-from agents.config.tables import NONE, CapsTable
-from agents.config.values import Table
+from agents.config.tables.search import NONE, CapsTable
+from agents.config.tables.values import Table
 from agents.models.budget import caps
 from agents.study.grid import MOST_SEARCHES, Cell, Grid, Vary, merge, overridden, spread
 from protocols.errors import ConfigError

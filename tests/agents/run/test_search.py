@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from agents.config.configuration import Configuration, build
-from agents.config.tables import BudgetTable
+from agents.config.tables.search import BudgetTable
 from agents.results.finished import finished
 from agents.results.result import Result
 from agents.run.opening import open_run

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
-from agents.config.values import Count, Table, as_own, dumped_own, variable
+from agents.config.tables.values import Count, Table, as_own, dumped_own, variable
 from agents.programs.environment import BASE_URL
 from protocols.files.named import Named
 

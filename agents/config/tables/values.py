@@ -24,10 +24,13 @@ from protocols.providers.parameters import secret
 MOST = 1e12
 """Upper limit of numbers of seconds, dollars, tokens and so on without a range of their own: sums and products of
 such numbers cannot overflow, and a larger one is a typing error."""
+MOST_CALLS = 2**16
+"""Most calls in flight that may be asked for."""
+Positive = Annotated[float, Field(gt=0, le=MOST)]
 Weight = Annotated[float, Field(gt=0, le=MOST)]
-
-
+Amount = Annotated[float, Field(ge=0, le=MOST)]
 Count = Annotated[int, Field(ge=1, le=int(MOST))]
+Seed = Annotated[int, Field(ge=0)]
 
 
 def variable(name: str) -> str:

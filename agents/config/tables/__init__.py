@@ -1,0 +1,1 @@
+"""The tables of a configuration: every key, its default and its range."""
