@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import assert_never, get_args
 
-from agents.archive.aims import Aims, Standing, setting_of
+from agents.archive.aims import Aims
 from agents.archive.archive import Archive, Member, best_parent, survivor
 from agents.archive.choices import Choices
 from agents.archive.ends import ALL_MADE, ALLOWANCES, FLAWLESS, INTERRUPTED, UNEDITABLE, UNREAD
@@ -20,11 +20,12 @@ from agents.archive.front import Prefer
 from agents.archive.guard import Guard
 from agents.archive.history import COUNTED, REMEMBERED, History
 from agents.archive.reward import Reward
-from agents.archive.timetable import Timetable
 from agents.operators.operator import WHOLE, part, saved
+from agents.ring.choosing import Chooser
 from agents.ring.injected_edit import INJECTED, edited_section, nearest
 from agents.ring.shrinking import Shrinker
-from agents.selectors.selector import Choice, ParentSelector, Selector
+from agents.ring.stopping import Stopping
+from agents.selectors.selector import Choice, Selector
 from memory.experience import Ending, Experience
 from protocols.errors import Interrupted, RunFailed
 from protocols.messages import (
@@ -60,9 +61,6 @@ WIDTH = "search.width"
 the operators' caps."""
 OF_OPERATORS = "budget.operators."
 """Prefix of the settings that cap single operators."""
-PARENTS = 64
-"""Members that a selector chooses the parent from, those of highest value: who is farther behind is hardly ever
-chosen, and each takes time."""
 OBJECTIONS = 4
 """Reasons of a person, the last ones, that are told to the edits of a section."""
 Remember = Callable[[int, Experience], Awaitable[None]]
@@ -115,9 +113,8 @@ class Controller:
         rng: Random,
         clock: Callable[[], float],
     ) -> None:
-        self._task, self._choices, self._selector = task, choices, selector
-        self._chooses_parents = selector if isinstance(selector, ParentSelector) else None
-        self._settings, self._remembers, self._rng, self._clock = settings, remember, rng, clock
+        self._task, self._choices, self._settings = task, choices, settings
+        self._remembers, self._clock = remember, clock
         self._reward = Reward(settings.token_price)
         self.archive = Archive(settings.prefer, settings.guard)
         self.first: Member | None = None
@@ -126,30 +123,30 @@ class Controller:
         self._objections: dict[str, deque[str]] = {}
         self.failures: Counter[FailureKind] = Counter()
         self.history = History()
-        self._timetable = Timetable(choices.operators)
+        self._chooser = Chooser(self.archive, choices, selector, self.history, rng)
+        self._stopping = Stopping(settings.aims)
         self.uncriticised: Counter[Missing] = Counter()
         self.doubted: Counter[str] = Counter()
-        self._chosen: dict[int, Choice] = {}
         self.issued = self.cut = 0
         self.limit = settings.assignments
-        self._shrinker: Shrinker | None = None
-        self._interrupted = self._concluding = False
         self.width, self.paused = settings.width, False
         self._frozen: set[str] = set()
         self._made_by_hand: deque[Prompt] = deque()
-        self._stopped_by = ""
-        self.finished = False
-        self._standing = Standing(settings.aims)
 
     @property
     def aims(self) -> Aims:
         """The current aims."""
-        return self._standing.aims
+        return self._stopping.standing.aims
 
     @property
     def idle(self) -> int:
         """Assignments with an edit, or an attempt at one, that have ended since the best value last rose."""
-        return self._standing.idle
+        return self._stopping.standing.idle
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search is over, and its result as short as it gets."""
+        return self._stopping.finished
 
     def begin(self, first: Prompt) -> Candidate:
         """The first prompt as a candidate for the Evaluator."""
@@ -175,8 +172,7 @@ class Controller:
             case Stop() | Pause() | Continue() | Change() | Freeze() | Inject():
                 self._obey(message)
             case Conclude(stopped_by):
-                self._stopped_by = stopped_by
-                self._shrinker = Shrinker(self.archive, self._task, self._settings.shrink)
+                self._stopping.conclude(stopped_by, Shrinker(self.archive, self._task, self._settings.shrink))
             case Resumed():
                 self._resume(message)
             case _:
@@ -187,8 +183,9 @@ class Controller:
         match command:
             case Stop(reason):
                 if not self._all_made or self._settings.shrink or self._settings.review:  # there is something to stop
-                    self._stopped_by = self._stopped_by or reason
-                    self._interrupted = self._interrupted or reason == INTERRUPTED
+                    self._stopping.stop(reason)
+                    if reason == INTERRUPTED:
+                        self._stopping.interrupt()
             case Pause():
                 self.paused = True
             case Continue():
@@ -197,8 +194,8 @@ class Controller:
                 self._change(command)
             case Freeze(section):
                 self._frozen.add(section)
-                if self._shrinker is not None:
-                    self._shrinker.freeze(section)
+                if self._stopping.shrinker is not None:
+                    self._stopping.shrinker.freeze(section)
                 self.archive.freeze(section)
                 self._choices.freeze(section)
             case Inject(prompt):
@@ -209,33 +206,16 @@ class Controller:
     def _change(self, change: Change) -> None:
         if change.setting == WIDTH and change.value is not None:
             self.width = int(change.value)
-        if not self.finished:
-            self._aim(self.aims.changed(change.setting, change.value))
+        self._stopping.change(change.setting, change.value)
         if change.setting.startswith(OF_OPERATORS):
             self._choices.open(change.setting.removeprefix(OF_OPERATORS).rpartition(".")[0])
 
     def _resume(self, resumed: Resumed) -> None:
-        """End a pause, set the aims, reopen the operators whose caps were raised, and continue a concluded search if
-        more assignments are allowed now."""
+        """End a pause, and continue with the aims, caps and assignments that are allowed now."""
         self.paused = False
-        if resumed.more and self.shrinking:
-            self._shrinker, self._concluding = None, False
-            self._stopped_by, self.finished = "", False
-        self._aim(Aims(resumed.target, resumed.patience))
         for operator in resumed.reopened:
             self._choices.open(operator)
-        if resumed.reopened and self._stopped_by == ALLOWANCES:
-            self._stopped_by, self.finished = "", False
-
-    def _aim(self, aims: Aims) -> None:
-        """Set the aims. If others ended the search, it continues until the new ones are reached."""
-        if aims != self.aims and setting_of(self._stopped_by) and not self.shrinking:
-            self._stopped_by, self.finished = "", False
-        self._standing.aims = aims
-
-    def _exhaust(self, cap: str) -> None:
-        """End the search because this cap has refused a call. "" in journals of earlier releases."""
-        self._stopped_by = self._stopped_by or (f"budget: {cap}" if cap else "budget")
+        self._stopping.resume(resumed)
 
     async def _learn(self, critique: Critique) -> None:
         assignment = self.open.pop(critique.assignment, None)
@@ -247,7 +227,7 @@ class Controller:
         else:
             await self._settle(critique, assignment)
         if critique.cut_by:
-            self._exhaust(critique.cut_by)
+            self._stopping.exhaust(critique.cut_by)
 
     async def _settle(self, critique: Critique, assignment: Assignment | None) -> None:
         """Take the result of a race into the archive, the selector and the memory. `assignment` None: that of the
@@ -259,20 +239,20 @@ class Controller:
             entered = self.archive.add(member)
             if self.first is None:
                 self.first = member
-                self._standing.take(member.value)
+                self._stopping.standing.take(member.value)
             if entered:
                 successors = await self._choices.of(member)
         if assignment is not None:
             self.history.measure(assignment, evaluation)
             cost = evaluation.tokens - self.archive.tokens(best_parent(evaluation.prompt, assignment).candidate)
             reward = self._reward(evaluation, cost)
-            self._teach(critique.assignment, reward, successors)
+            self._chooser.teach(critique.assignment, reward, successors)
             after = saved(evaluation.prompt, assignment.section)
             ending: Ending = "survived" if evaluation.survived else "lost"
             self._ended(assignment, ending)
             await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
-            if assignment.operator == SHRINK and self._shrinker is not None:
-                self._shrinker.raced(critique.assignment)
+            if assignment.operator == SHRINK and self._stopping.shrinker is not None:
+                self._stopping.shrinker.raced(critique.assignment)
 
     async def _decline(self, critique: Critique, assignment: Assignment, reason: str) -> None:
         """Drop an edit that a person does not want: it has earned nothing, and the reason is told to later edits of
@@ -280,7 +260,7 @@ class Controller:
         self._objections.setdefault(assignment.section, deque(maxlen=OBJECTIONS)).append(reason)
         evaluation = replace(critique.evaluation, survived=False)
         self.history.measure(assignment, evaluation)
-        self._teach(critique.assignment, 0.0, ())
+        self._chooser.teach(critique.assignment, 0.0, ())
         self._ended(assignment, "declined")
         after = saved(evaluation.prompt, assignment.section)
         objected = replace(assignment, gradient=reason)
@@ -294,29 +274,22 @@ class Controller:
         self.failures[failure.kind] += 1
         assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
         self._ended(assignment, failure.kind)
-        if assignment.operator == SHRINK and self._shrinker is not None:
-            self._shrinker.failed(failure.kind)
-        self._teach(failure.assignment, reward, ())
+        if assignment.operator == SHRINK and self._stopping.shrinker is not None:
+            self._stopping.shrinker.failed(failure.kind)
+        self._chooser.teach(failure.assignment, reward, ())
         if failure.kind in REMEMBERED:
             await self._remember(assignment, failure.text, reward, failure.kind)
         if failure.kind == "allowance":
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
-            self._exhaust(failure.cap)
+            self._stopping.exhaust(failure.cap)
         if failure.kind == "stopped":  # also if these were the last assignments, with nothing else to stop
-            self._stopped_by = self._stopped_by or INTERRUPTED
-            self._interrupted = True
+            self._stopping.interrupt()
 
     def _ended(self, assignment: Assignment, ending: Ending) -> None:
         self.history.end(assignment.operator, ending)
-        if ending in COUNTED and self._standing.take(max(member.value for member in self.archive.members)):
-            self._timetable.rise()
-
-    def _teach(self, assignment: int, reward: float, successors: Sequence[Choice]) -> None:
-        """Pass a reward to the selector, if the selector chose this assignment: it does not choose injected edits."""
-        choice = self._chosen.pop(assignment, None)
-        if choice is not None:
-            self._selector.learn(choice, reward, successors)
+        if ending in COUNTED and self._stopping.standing.take(max(m.value for m in self.archive.members)):
+            self._chooser.timetable.rise()
 
     async def _remember(
         self, assignment: Assignment, after: str, reward: float, ending: Ending, evidence: int = 0, cost: int = 0
@@ -347,7 +320,7 @@ class Controller:
     @property
     def shrinking(self) -> bool:
         """Whether the search has been concluded: the result is being made shorter, or will be next."""
-        return self._concluding or self._shrinker is not None
+        return self._stopping.shrinking
 
     @property
     def _under_way(self) -> int:
@@ -357,93 +330,54 @@ class Controller:
     async def _go_on(self) -> list[Message]:
         """:raises RunFailed: no operator can edit the first prompt."""
         messages: list[Message] = []
+        stopping = self._stopping
         if self.first is not None and not self._all_made:  # there is something to stop
-            self._stopped_by = self._stopped_by or self._standing.reached(patient=bool(self.waiting))
+            stopping.stop(stopping.standing.reached(patient=bool(self.waiting)))
         room = 0 if self.paused or (self._settings.barrier and self._under_way) else self.width
-        while self.first is not None and not self._stopped_by and not self._all_made and self._under_way < room:
+        while self.first is not None and not stopping.reason and not self._all_made and self._under_way < room:
             if self._made_by_hand:
                 messages.append(self._assign_by_hand(self._made_by_hand.popleft()))
-            elif parents := self._choices.parents(self.archive, self._waiting()):
-                messages.append(self._assign(parents))
+            elif parents := self._chooser.parents(self.idle):
+                parent, choice = self._chooser.choose(self.issued + 1, parents, self.idle)
+                messages.append(self._issue(parent, choice.action.operator, choice.action.section))
             elif self._under_way:
                 break  # an assignment in flight may yield a child that can be edited
-            elif (flawless := await self._flawless()) or self.issued or self._frozen:
+            elif (flawless := await self._chooser.flawless()) or self.issued or self._frozen:
                 unread = UNREAD if self.history.given_up else FLAWLESS if flawless else UNEDITABLE
-                self._stopped_by = ALLOWANCES if self._choices.closed else unread
+                stopping.stop(ALLOWANCES if self._choices.closed else unread)
             else:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")
         if (
             self._all_made and self.first is not None and not self._under_way
         ):  # not earlier: a cap may still refuse one of the last assignments
-            self._stopped_by = self._stopped_by or ALL_MADE
-        if self._stopped_by and self.first is not None and not self.finished:
+            stopping.stop(ALL_MADE)
+        if stopping.reason and self.first is not None and not stopping.finished:
             messages += self._conclude()
         return messages
 
-    async def _flawless(self) -> bool:
-        """Whether a mending operator could edit a section if a training example had failed."""
-        for member in self.archive.members:
-            if any(self._choices.mending(choice.action) for choice in await self._choices.of(member)):
-                return True
-        return False
-
     def _conclude(self) -> list[Message]:
         """The messages after the last operator's assignment: one cut after the other, then the end."""
-        if self._shrinker is None:
-            if self.open or self._concluding or (self.waiting and not self._interrupted):
+        stopping = self._stopping
+        if stopping.shrinker is None:
+            if self.open or stopping.concluding or (self.waiting and not stopping.interrupted):
                 return []
-            if self._settings.shrink and self.issued and not self._interrupted:
-                self._concluding = True
-                return [Conclude(self._stopped_by, self.issued - self.cut)]
-        elif not self._interrupted:
+            if self._settings.shrink and self.issued and not stopping.interrupted:
+                stopping.concluding = True
+                return [Conclude(stopping.reason, self.issued - self.cut)]
+        elif not stopping.interrupted:
             if self.paused or any(assignment.operator == SHRINK for assignment in self.open.values()):
                 return []
-            if (found := self._shrinker.next()) is not None:
+            if (found := stopping.shrinker.next()) is not None:
                 self.cut += 1
                 member, scores, section, prompt = found
                 return [self._issue(member, SHRINK, section, prompt, scores)]
         if self.open:
             return []
-        self.finished = True
+        stopping.finished = True
         # After an interruption, a resumed run makes the cuts that are left, and a person decides what waits.
         left = self._settings.shrink or self.waiting
-        return [Finished(INTERRUPTED if self._interrupted and left else self._stopped_by)]
-
-    def _waiting(self) -> frozenset[str]:
-        """The operators that are not applied now."""
-        return frozenset({*self._timetable.late(self.idle), *self.history.given_up})
-
-    def _offer(self, parent: Member) -> tuple[Choice, ...]:
-        """The choices that are open at a member now."""
-        return self._choices.offered(parent, self.archive.partners(parent), self._waiting())
-
-    def _assign(self, parents: Sequence[Member]) -> Assignment:
-        if due := self._due(parents):
-            parent, choice = due
-        else:
-            parent, choice = self._choose(parents)
-            self._chosen[self.issued + 1] = choice
-        return self._issue(parent, choice.action.operator, choice.action.section)
-
-    def _choose(self, parents: Sequence[Member]) -> tuple[Member, Choice]:
-        if self._chooses_parents is None:
-            parent = self.archive.draw(parents, self._rng)
-            return parent, self._selector.choose(self._offer(parent))
-        if len(parents) > PARENTS:
-            parents = sorted(parents, key=lambda parent: -parent.value)[:PARENTS]
-        offers = [self._offer(parent) for parent in parents]
-        choice = self._chooses_parents.choose_parent([(p.value, o) for p, o in zip(parents, offers, strict=True)])
-        return next(parent for parent, offer in zip(parents, offers, strict=True) if choice in offer), choice
-
-    def _due(self, parents: Sequence[Member]) -> tuple[Member, Choice] | None:
-        """The choice of an operator that is due: the first section that it can edit, in the best member with one."""
-        for name in self._timetable.due(self.idle):
-            for parent in sorted(parents, key=lambda member: (-member.value, member.candidate)):
-                for choice in self._offer(parent):
-                    if choice.action.operator == name:
-                        return parent, choice
-        return None
+        return [Finished(INTERRUPTED if stopping.interrupted and left else stopping.reason)]
 
     def _assign_by_hand(self, edited: Prompt) -> Assignment:
         parent = nearest(self.archive.members, edited)
@@ -458,7 +392,7 @@ class Controller:
         scores: Scores | None = None,
     ) -> Assignment:
         self.issued += 1
-        self._timetable.issue(operator)
+        self._chooser.timetable.issue(operator)
         partners = self.archive.partners(parent) if operator != SHRINK else ()
         best = max(map(mean, (parent.scores, *(partner.scores for partner in partners))))
         assignment = Assignment(
