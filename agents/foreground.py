@@ -20,7 +20,7 @@ from agents.check import doctor
 from agents.check.findings import Diagnosis
 from agents.config.configuration import Configuration
 from agents.config.loading import remarks
-from agents.directory.own_labels import with_own_labels
+from agents.directory.begun_with import as_begun
 from agents.directory.run_directory import named, read_configuration
 from agents.history.progress import progress_of
 from agents.history.replay import Replayed, replay
@@ -85,7 +85,7 @@ async def train(
 
     :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
     """
-    begun = with_own_labels(configuration, named(configuration, directory))
+    begun = await in_thread(as_begun, configuration, named(configuration, directory))
     if ended := await in_thread(finished, begun, directory):
         return Trained(*ended, already=True)
     session = Session(environ, console, verbosity, quotas)

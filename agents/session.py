@@ -18,7 +18,7 @@ from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.config.loading import remarks
 from agents.config.roles import secrets
-from agents.directory.own_labels import later_labels
+from agents.directory.begun_with import later_labels
 from agents.directory.run_directory import LOG
 from agents.history.progress import progress_of
 from agents.models.accounts import Accounts
@@ -120,7 +120,8 @@ class Session:
                 await stack.enter_async_context(spans_of(run))
             tell = self.say if self._view else log.told
             found = await stack.enter_async_context(tracked(run, self.environ, keys, tell))
-            self._introduce(run, log, alone=cell is None)
+            later = await in_thread(later_labels, run.configuration, run.directory) if run.resumed else ""
+            self._introduce(run, log, later, alone=cell is None)
             if run.configuration.search.review:
                 self._asked = lambda: for_person(run.controller.waiting, run.directory)
             try:
@@ -133,7 +134,7 @@ class Session:
             found(result)
             return result
 
-    def _introduce(self, run: Run, log: RunLog, alone: bool) -> None:
+    def _introduce(self, run: Run, log: RunLog, later: str, alone: bool) -> None:
         say = self.say if self._view else log.told
         if alone:
             run.hearing.watcher.tap(say)
@@ -148,8 +149,8 @@ class Session:
         run.evaluator.unanswered.tell = log.program_failed
         for line in run.loads:
             say(line)
-        if run.resumed and (line := later_labels(run.configuration, run.directory)):
-            say(line)
+        if later:
+            say(later)
         for remark in remarks(run.first, run.task) if not run.resumed else ():
             log.doubted(remark, aloud=alone)
 

@@ -26,7 +26,7 @@ from agents.commands.options import (
     with_batch,
 )
 from agents.config.configuration import Configuration, load
-from agents.directory.own_labels import later_labels
+from agents.directory.begun_with import later_labels
 from agents.engines import EngineName, chosen, limits_of
 from agents.models.quotas import Quotas
 from agents.results.finished import remedy

@@ -58,6 +58,7 @@ BEFORE: Final[Mapping[str, Any]] = {
 }
 """Values that describe the behaviour of earlier releases, which did not have these settings."""
 FIRST = "the first prompt"
+WIDTH = "search.width"
 
 
 def resume_fingerprint(
@@ -66,7 +67,7 @@ def resume_fingerprint(
     """The settings that affect decisions, by their dotted names, and digests of the files' contents."""
     dumped = configuration.model_dump(mode="json")
     providers = dumped.pop("providers")
-    counts = _flat(dumped) | {"search.width": configuration.width}
+    counts = _flat(dumped) | {WIDTH: configuration.width}
     for name, table in providers.items():
         for key, value in table.items():
             if key not in FREE_OF_PROVIDERS and value not in (None, {}):

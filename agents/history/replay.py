@@ -11,7 +11,7 @@ from pathlib import Path
 from agents.archive.aims import unpack_aims
 from agents.config.catalogue import open_operators
 from agents.config.loading import load_corpus, load_task
-from agents.directory.own_labels import with_own_labels
+from agents.directory.begun_with import as_begun
 from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.directory.run_directory import FIRST_PROMPT, JOURNAL, RESULT, read_configuration, read_record
 from agents.history.controllers import new_selector, open_controller
@@ -67,7 +67,7 @@ async def replay(directory: Path, watch: Watch) -> Replayed:
 
 def _opened(directory: Path) -> Controller:
     """The Controller as it was when the run began."""
-    configuration, record = with_own_labels(read_configuration(directory), directory), read_record(directory)
+    configuration, record = as_begun(read_configuration(directory), directory), read_record(directory)
     task, first = load_task(configuration), prompt_file.load(directory / FIRST_PROMPT)
     now = resume_fingerprint(configuration, task, load_corpus(configuration), first)
     check_fingerprint(record.meaning, now, directory)

@@ -8,8 +8,8 @@ from typing import Any
 
 from agents.config.configuration import Configuration
 from agents.config.loading import load_task, unknown_placeholders
+from agents.directory.begun_with import as_begun
 from agents.directory.inline_inputs import PROMPT
-from agents.directory.own_labels import with_own_labels
 from agents.directory.resume_fingerprint import check_examples
 from agents.directory.run_directory import BEST_PROMPT, FIRST_PROMPT, read_configuration, read_record
 from protocols.errors import ConfigError
@@ -62,7 +62,7 @@ def read_deployed(directory: Path) -> Deployed:
     record, configuration = read_record(directory), read_configuration(directory)
     if not (directory / BEST_PROMPT).exists():
         raise ConfigError(f"{directory} has no best prompt yet; the same search command with --out resumes it")
-    check_examples(record.meaning, load_task(with_own_labels(configuration, directory)), directory)
+    check_examples(record.meaning, load_task(as_begun(configuration, directory)), directory)
     task = load_task(configuration)
     first, best = (prompt_file.load(directory / name) for name in (FIRST_PROMPT, BEST_PROMPT))
     return Deployed(directory, configuration, task, first, best)

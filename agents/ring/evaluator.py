@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -14,6 +14,7 @@ from agents.operators.operator import saved
 from agents.prompting.forward import Forward, Result
 from agents.prompting.retrieval_slots import measured
 from memory.journals.exchanges import Exchange, Keep
+from protocols.budget.funds import Funds
 from protocols.errors import BadRequest, BudgetExhausted, ModelError, RunFailed, TooLong
 from protocols.messages import FIRST, Candidate, Evaluation, Failure, Message, OfModel, Outcome
 from protocols.metrics.weighted import OverModels
@@ -119,12 +120,13 @@ class Evaluator:
         seed: int,
         keep: Keep | None = None,
         first: Forward | None = None,
+        funds: Funds | None = None,
     ) -> None:
         """`keep` None: what is asked and answered is not kept. `first`: validates the first prompt, if it is not
-        `forward`."""
+        `forward`. `funds` None: there are no caps."""
         self._forward, self._task, self.settings, self._seed = forward, task, settings, seed
         self._first = first or forward
-        self._keep = keep
+        self._keep, self._funds = keep, funds
         self.unanswered = Unanswered(settings.max_unanswered, BURST * len(task.validation))
         self._racing = 0
 
@@ -203,9 +205,14 @@ class Evaluator:
         """
         candidate, race = heard.candidate, heard.race
         questions = [(candidate.prompt, self._task.validation[index]) for index in heard.order]
-        async with self._kept(candidate, "validation") as forward:
+        async with self._kept(candidate, "validation") as forward, self._paid(race, len(questions)) as answered:
             with self._counted(race):
-                await forward.until(questions, heard.take, self._room if race else None)
+
+                def take(place: int, result: Result) -> bool:
+                    answered()
+                    return heard.take(place, result)
+
+                await forward.until(questions, take, self._room if race else None)
         given_up = race is not None and not heard.over and heard.given_up
         self.unanswered.count(heard.results, given_up or heard.outgrown is not None)
         if given_up:
@@ -227,6 +234,15 @@ class Evaluator:
             yield forward.heard_by(lambda prompt, exchange: exchanges.append(exchange))
         finally:
             await self._keep(candidate.assignment, split, exchanges)
+
+    @asynccontextmanager
+    async def _paid(self, race: Race | None, answers: int) -> AsyncIterator[Callable[[], None]]:
+        """Begin when the caps can pay for the race; yields what counts an answer."""
+        if race is None or self._funds is None:
+            yield lambda: None
+            return
+        async with self._funds.race(answers) as answered:
+            yield answered
 
     @contextmanager
     def _counted(self, race: Race | None) -> Iterator[None]:

@@ -15,8 +15,8 @@ from agents.config.extensions import check_agents
 from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.config.own_instructions import critic_instruction, own_instructions
 from agents.config.roles import model_settings, roles
+from agents.directory.begun_with import as_begun
 from agents.directory.intact import check_intact
-from agents.directory.own_labels import with_own_labels
 from agents.directory.resume_fingerprint import resume_fingerprint
 from agents.directory.run_directory import (
     CACHE,
@@ -29,6 +29,7 @@ from agents.directory.run_directory import (
 from agents.directory.shared_caps import keep_shared_caps
 from agents.directory.watching import Watcher
 from agents.forecast.least import check_caps, check_length
+from agents.forecast.rounds import in_rounds
 from agents.history.controllers import new_selector
 from agents.models.accounts import Accounts
 from agents.models.budget import keep_prices, open_ledger
@@ -100,7 +101,8 @@ async def open_run_in(
     asked = named(configuration, directory)
     async with AsyncExitStack() as stack:
         share = None if shared.budget is None else stack.enter_context(closing(shared.budget.open()))
-        given, ledger, counts, heard = await in_thread(_prepared, configuration, environ, asked, share)
+        prepared = await in_thread(_prepared, configuration, environ, asked, share)
+        configuration, given, ledger = prepared.configuration, prepared.inputs, prepared.ledger
         transport = await stack.enter_async_context(shared.transport.lent())
         models = await in_thread(Models, configuration, environ, transport, ledger, shared.accounts)
         await models.look_at_weights()
@@ -110,7 +112,7 @@ async def open_run_in(
         cache, table = shared.cache, configuration.cache
         if table.path:
             cache = await stack.enter_async_context(stores.cache(configuration.path(table.path), table.megabytes))
-        claim_it = entered(claim(asked, configuration, given.first, counts))
+        claim_it = entered(claim(asked, configuration, given.first, prepared.counts))
         claimed, record = await stack.enter_async_context(claim_it)
         await in_thread(check_intact, claimed, record.run)
         opened = open_journal(claimed / JOURNAL, lambda: ledger.seconds, replica)
@@ -123,7 +125,7 @@ async def open_run_in(
             memory = memory.through(models.embedder(cache, journal))
         memory = memory.measured_with(configuration.models.answering)
         await models.look_up_windows()
-        hearing = Hearing(shared.watcher, heard)
+        hearing = Hearing(shared.watcher, prepared.heard)
         task = await stack.enter_async_context(at_work(given.task, environ))
         run = await in_thread(Run, configuration, claimed, record, task, given.first, ledger, hearing)
         stack.callback(run.bus.close)
@@ -142,21 +144,35 @@ class Inputs:
     operators: Mapping[str, Operator]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a run is opened with. `configuration`: with the width that the run has. `counts`: what its decisions
+    depend on, see `resume_fingerprint`; `heard`: how much a person has said so far."""
+
+    configuration: Configuration
+    inputs: Inputs
+    ledger: Ledger
+    counts: Mapping[str, Any]
+    heard: int
+
+
 def _prepared(
     configuration: Configuration, environ: Mapping[str, str], directory: Path | None, share: Share | None
-) -> tuple[Inputs, Ledger, Mapping[str, Any], int]:
-    """The inputs, the ledger, what the run's decisions depend on, and how much a person has said so far."""
-    begun = with_own_labels(configuration, directory)
+) -> Prepared:
+    begun = as_begun(configuration, directory)
     given, ledger = read_inputs(begun), open_ledger(configuration, environ, share)
     shared = share.budget if share else None
     takes = check_caps(configuration, given.task, given.first, ledger.prices, shared=shared)
     if shared and directory and find(directory) is None and (cap := shared.lacks(takes)):
         shared.refuse(cap)
         raise BudgetExhausted(cap, shared.limit_of(cap), shared.name)
+    width = in_rounds(begun, given.task, takes).search.width
+    search = configuration.search.model_copy(update={"width": width})
+    configuration = configuration.model_copy(update={"search": search})
     counts = resume_fingerprint(configuration, given.task, load_corpus(configuration), given.first)
     for name in {*roles(configuration).values()}:
         import_for(name, model_settings(configuration.provider(name)))
-    return given, ledger, counts, said_so_far(directory)
+    return Prepared(configuration, given, ledger, counts, said_so_far(directory))
 
 
 def read_inputs(configuration: Configuration) -> Inputs:
@@ -184,8 +200,8 @@ async def check(
     """
     with ExitStack() as stack:
         share = stack.enter_context(closing(budget.open())) if budget else None
-        _, ledger, _, _ = await in_thread(_prepared, configuration, environ, None, share)
-    Models(configuration, environ, transport, ledger)
+        prepared = await in_thread(_prepared, configuration, environ, None, share)
+    Models(configuration, environ, transport, prepared.ledger)
 
 
 def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task) -> None:

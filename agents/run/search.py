@@ -76,6 +76,7 @@ from memory.journals.exchanges import Keep
 from memory.journals.journal import Journal
 from memory.journals.reading import read_durable, read_journal, read_notes
 from memory.store import Memory
+from protocols.budget.funds import Funds
 from protocols.budget.ledger import Books, Ledger, Saved
 from protocols.bus import Bus
 from protocols.concurrency.threads import in_thread
@@ -229,7 +230,8 @@ class Run:
             at_once=RACING * self.configuration.allowed,
             racers=self.configuration.width,
         )
-        self.evaluator = Evaluator(self.forward, self.task, race, settings.seed, self._keep, self.waiting)
+        funds = Funds(self.ledger, lambda: calls_per_example(self.configuration, self.seen))
+        self.evaluator = Evaluator(self.forward, self.task, race, settings.seed, self._keep, self.waiting, funds)
         own = critic_instruction(self.configuration)
         critic = Critic(open_model("critic"), self.task, credit, own) if table.criticises else Silent()
         agents: list[Agent] = [self.evaluator, critic, InjectedEdit(self.slots), Shrink(self.slots)]

@@ -113,6 +113,15 @@ class BudgetScope:
         used = self.used(cap)
         return self.limits[cap] - used - self._kept(cap, held) - self._aside(cap, used)
 
+    def affords(self, calls: float, held: int) -> bool:
+        """Whether so many more calls fit under the caps, at the average cost so far; the cap on minutes is not looked
+        at. `held`: as of `obstacle`."""
+        for cap in self.limits.keys() - {"minutes"}:
+            each = 1.0 if cap == "calls" else self.used(cap) / self.calls if self.calls else 0.0
+            if calls * each > self.room(cap, held):
+                return False
+        return True
+
     def used(self, cap: str) -> float:
         """The spending under a cap; not under the cap on minutes."""
         return self.calls if cap == "calls" else float(getattr(self.spent, cap))

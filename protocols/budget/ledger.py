@@ -197,6 +197,10 @@ class Ledger:
             scope.set_aside(calls)
         self._wakeup.wake()
 
+    def affords(self, role: str, calls: float) -> bool:
+        """Whether the caps leave room for so many more calls of a role, see `BudgetScope.affords`."""
+        return all(scope.affords(calls, self._kept(scope)) for scope in self.scopes_of(role))
+
     def most(self, model: str, request: Request) -> Cost:
         """The highest possible cost of an attempt; `NOTHING` without a cap on it, to save measuring the messages."""
         if not self._counts_tokens:

@@ -1,0 +1,48 @@
+"""Races that have begun can be paid for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from protocols.budget.ledger import Ledger
+from protocols.concurrency.wakeup import Wakeup
+
+
+class Funds:
+    """The part of a ledger's caps that races may still spend.
+
+    A race that a cap ends half-way has cost its calls and decided nothing. Of several at a time, all may end so: ten
+    races over 30 examples each, under a cap of 180 calls, are cut off at 18, and nothing was learned. So a race waits
+    until the caps can pay for it and for all that have begun, should each of them go to its end; most end earlier,
+    which lets the next begin. One alone never waits: its calls may be in the reply cache, and it may be lost early.
+
+    `calls`: expected calls of one answer, those of a judge included.
+    """
+
+    def __init__(self, ledger: Ledger, calls: Callable[[], float] = lambda: 1.0) -> None:
+        self._ledger, self._calls = ledger, calls
+        self._racing = self._owed = 0
+        self._ended = Wakeup()
+
+    @asynccontextmanager
+    async def race(self, answers: int) -> AsyncIterator[Callable[[], None]]:
+        """Wait until a race of so many answers can be paid for, and count it as begun while the block runs. Yields
+        what is to be called when an answer has come, at most `answers` times."""
+        while self._racing and not self._ledger.affords("task", (self._owed + answers) * self._calls()):
+            await self._ended.wait()
+        left = answers
+        self._racing += 1
+        self._owed += left
+
+        def answered() -> None:
+            nonlocal left
+            left -= 1
+            self._owed -= 1
+
+        try:
+            yield answered
+        finally:
+            self._racing -= 1
+            self._owed -= left
+            self._ended.wake()
