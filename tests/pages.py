@@ -6,10 +6,9 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from tests.processes import run_python
 from tests.wire_server import WireServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +52,5 @@ def execute(command: list[str], folder: Path, server: WireServer) -> None:
     environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url, "COLUMNS": "120"}
     assert command[0] == "python"
     extra = SMALL if {"search", "sweep"} & set(command) else []
-    done = subprocess.run(
-        [sys.executable, *command[1:], *extra], cwd=folder, env=environ, capture_output=True, text=True, check=False
-    )
+    done = run_python([*command[1:], *extra], folder, environ)
     assert done.returncode == 0, done.stderr

@@ -64,6 +64,7 @@ from protocols.prompt import FORMS, Prompt, Section
 from run import app
 from tests.guard import python_path
 from tests.pages import KEY, README, ROOT, blocks, checkout, commands, execute, page
+from tests.processes import run_python
 from tests.renderers import plainly, python
 from tests.small_task import SIMULATED, SIZES, write_task
 from tests.wire_server import WireServer
@@ -229,14 +230,7 @@ def test_the_examples_in_python_are_those_of_the_page_and_run(tmp_path: Path, na
     code = (ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8")
     assert code in blocks("python", PYTHON_PAGE)
     checkout(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-m", f"examples.{name}"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": python_path(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python(["-m", f"examples.{name}"], tmp_path, {**os.environ, "PYTHONPATH": python_path(ROOT)})
     assert done.returncode == 0, done.stderr
     assert re.search(r"(validation|test) 0\.\d\d to [01]\.\d\d|[01]\.\d\d after \d+ messages", done.stdout)
 
@@ -331,13 +325,8 @@ def test_every_piece_of_configuration_is_one() -> None:
 
 def test_the_benchmark_that_is_named_runs() -> None:
     [module] = set(re.findall(r"python -m (benchmarks\.\w+)", README))
-    done = subprocess.run(
-        [sys.executable, "-m", module, "--calls", "40", "--in-flight", "8", "--latency", "0.005", "--rounds", "1"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    few = ["--calls", "40", "--in-flight", "8", "--latency", "0.005", "--rounds", "1"]
+    done = run_python(["-m", module, *few], ROOT)
     assert done.returncode == 0, done.stderr
     assert "the whole ring" in done.stdout
 
@@ -393,9 +382,7 @@ def test_an_example_of_a_program_runs_on_the_simulator(tmp_path: Path, name: str
     checkout(tmp_path)
     less = ["search.assignments=1", "search.critique=4"]
     command = ["search", f"examples/{name}.toml", "--out", "out", *(word for one in less for word in ("--set", one))]
-    done = subprocess.run(
-        [sys.executable, "run.py", *command], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = run_python(["run.py", *command], tmp_path)
     assert done.returncode == 0, done.stderr
     messages = [envelope.message for envelope in read_journal(tmp_path / "out" / JOURNAL)]
     outcomes = [outcome for message in messages if isinstance(message, Evaluation) for outcome in message.outcomes]
@@ -449,13 +436,7 @@ class Asks(NameTheMissed):
     operators = [*tomllib.loads(table)["search"]["operators"], "mine:Asks", "mine:PlainWords"]
     search = {"assignments": 12, "width": 2, "critique": 12, "operators": operators}
     config = write_task(tmp_path, prompt=f"{prompt}\n=== input (task) ===\n{{text}}\n", tables={"search": search})
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python([str(ROOT / "run.py"), "search", str(config), "--out", "out"], tmp_path)
     assert done.returncode == 0, done.stderr
     candidates = [e.message for e in read_journal(tmp_path / "out" / JOURNAL) if isinstance(e.message, Candidate)]
     for said in ("Do not forget: ", "Asked: "):
@@ -487,13 +468,7 @@ def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **tomllib.loads(table)["task"]}
     write_task(tmp_path, tables={"task": task}).rename(tmp_path / "mine.toml")
     for words in (command[2:], ["search", "mine.toml", "--out", "out"]):
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "run.py"), *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_python([str(ROOT / "run.py"), *words], tmp_path)
         assert done.returncode == 0, done.stderr
     messages = [envelope.message for envelope in read_journal(tmp_path / "out" / JOURNAL)]
     outcomes = [outcome for message in messages if isinstance(message, Evaluation) for outcome in message.outcomes]
@@ -507,13 +482,7 @@ def test_agents_of_ones_own_take_part_in_a_search(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     tables = {"search": {"assignments": 6, "width": 2, "critique": 12}, **tomllib.loads(table)}
     config = write_task(tmp_path, tables=tables)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python([str(ROOT / "run.py"), "search", str(config), "--out", "out"], tmp_path)
     assert done.returncode == 0, done.stderr
     messages = [envelope.message for envelope in read_journal(tmp_path / "out" / JOURNAL)]
     assert any("Missed most: " in m.gradient for m in messages if isinstance(m, Assignment))

@@ -87,6 +87,13 @@ async def whole(tmp_path: Path) -> Result:
         return await searched(configured(tmp_path / "task", server.openai_url, {}), tmp_path / "whole")
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """The same, made once, and its directory."""
+    place = tmp_path_factory.mktemp("alone")
+    return anyio.run(whole, place), place / "whole"
+
+
 def for_the_search(directory: Path) -> int:
     """The calls that were made for it, those of a held-out report left out: another winner has another report."""
     return sum(call.assignment is not None for call in read_calls(directory / JOURNAL))
@@ -115,10 +122,10 @@ SHARES = (0.45, 0.6, 0.7, 0.8, 0.9, 0.97)
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("cap", CAPS)
 async def test_a_raised_cap_undoes_what_it_decided_and_pays_for_nothing_twice(
-    tmp_path: Path, cap: str, share: float
+    tmp_path: Path, alone: tuple[Result, Path], cap: str, share: float
 ) -> None:
-    alone, place = await whole(tmp_path), tmp_path / "run"
-    limit = share * CAPS[cap](alone)
+    (other, uncut), place = alone, tmp_path / "run"
+    limit = share * CAPS[cap](other)
     limit = limit if cap == "dollars" else int(limit)
     async with WireServer(answer) as server:
 
@@ -137,8 +144,8 @@ async def test_a_raised_cap_undoes_what_it_decided_and_pays_for_nothing_twice(
         assert (await replay(place, ignore)).stopped_by == result.stopped_by
         assert finished(capped(None), place) is None
         result = await searched(capped(None), place)
-    assert found(result) == found(alone)
-    assert for_the_search(place) == for_the_search(tmp_path / "whole")
+    assert found(result) == found(other)
+    assert for_the_search(place) == for_the_search(uncut)
     assert (await replay(place, ignore)).stopped_by == "assignments"
     progress = progress_of(place)
     assert (progress.ended, len(progress.open), progress.counts["budget"]) == (6, 0, 0)
@@ -244,7 +251,9 @@ async def test_a_clock_that_is_set_costs_no_minutes(
     assert 0 < first.seconds < result.seconds < 3600
 
 
-async def test_a_cap_at_the_first_evaluation_says_what_to_raise_and_is_undone(tmp_path: Path) -> None:
+async def test_a_cap_at_the_first_evaluation_says_what_to_raise_and_is_undone(
+    tmp_path: Path, alone: tuple[Result, Path]
+) -> None:
     """A cap that has room for all calls, but not for so many second tries."""
     async with WireServer(answer) as server:
         url, place = server.openai_url, tmp_path / "run"
@@ -258,12 +267,13 @@ async def test_a_cap_at_the_first_evaluation_says_what_to_raise_and_is_undone(tm
         result = await searched(configured(tmp_path / "task", url, {}), place)
         assert server.stats.calls - asked > 0
     assert result.stopped_by == "assignments"
-    assert found(result) == found(await whole(tmp_path / "other"))
+    assert found(result) == found(alone[0])
 
 
-async def test_what_a_person_stops_of_the_last_assignments_is_taken_up_again(tmp_path: Path) -> None:
+async def test_what_a_person_stops_of_the_last_assignments_is_taken_up_again(
+    tmp_path: Path, alone: tuple[Result, Path]
+) -> None:
     """Calls that wait for their turn are given up, though all assignments were made: there is more to do."""
-    alone = await whole(tmp_path / "other")
 
     async def stop(run: Run, envelope: Envelope) -> None:
         if isinstance(envelope.message, Candidate) and envelope.message.assignment == 6:
@@ -276,7 +286,7 @@ async def test_what_a_person_stops_of_the_last_assignments_is_taken_up_again(tmp
         assert first.failures["stopped"] > 0
         assert finished(configuration, tmp_path / "run") is None
         result = await searched(configuration, tmp_path / "run")
-    assert found(result) == found(alone)
+    assert found(result) == found(alone[0])
 
 
 async def test_what_is_left_unanswered_of_an_evaluation_that_was_cut_short_counts_once(tmp_path: Path) -> None:
