@@ -6,7 +6,6 @@ All of it is in one file, so that one worker of the suite starts Ray, once.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,6 +36,7 @@ from tests.agents.cluster.rig import (
     on_ray,
     write_grid,
 )
+from tests.pages import copy_examples
 from tests.protocols.wrappers.clocked import simulate
 from tests.small_task import write_task
 from tests.wire.http import Call, Connection
@@ -227,7 +227,7 @@ def test_the_command_of_the_page_starts_ray_here_and_leaves_nothing_of_it(tmp_pa
     page = (root / "docs/scale.md").read_text(encoding="utf-8")
     [block] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     _, command = block.splitlines()
-    shutil.copytree(root / "examples", tmp_path / "examples")
+    copy_examples(tmp_path)
     begun = [sys.executable, str(root / "run.py"), *command.split()[2:], "--set", "search.assignments=2"]
     done = subprocess.run(begun, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr

@@ -46,12 +46,26 @@ PLAIN = (
 WIDTHS = (360, 800, 1400)
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One event loop for all tests, so that they share a browser."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         await opened.close()
+
+
+@pytest.fixture
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """Its pages share nothing, and none is left behind."""
+    yield chromium
+    for context in [*chromium.contexts]:
+        await context.close()
 
 
 @dataclass
