@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
-from agents.config.loading import remarks
+from agents.config.loading import doubts, remarks
 from agents.config.roles import secrets
 from agents.directory.own_labels import later_labels
 from agents.directory.run_directory import LOG
@@ -121,6 +121,8 @@ class Session:
             tell = self.say if self._view else log.told
             found = await stack.enter_async_context(tracked(run, self.environ, keys, tell))
             self._introduce(run, log, alone=cell is None)
+            for doubt in await in_thread(doubts, run.configuration) if not run.resumed else ():
+                tell(doubt)
             if run.configuration.search.review:
                 self._asked = lambda: for_person(run.controller.waiting, run.directory)
             try:

@@ -98,6 +98,7 @@ def begin(source: Source, wishes: Wishes, said: Said, environ: Mapping[str, str]
 
     :raises InputError: the data cannot be used, or the wishes do not fit it.
     """
+    check_header(source, wishes)
     name = said.name or _name(source.files)
     material = _read(source, wishes)
     draft = _draft(name, source, material, wishes.kind, said, environ)
@@ -114,6 +115,12 @@ def begin(source: Source, wishes: Wishes, said: Said, environ: Mapping[str, str]
         guess=material.found,
         remarks=(*_remarks(material.found, material.copies, source), *remarks(prompt, task)),
     )
+
+
+def check_header(source: Source, wishes: Wishes) -> None:
+    """:raises DataError: the first row looks like an example, and the person has named no column by it."""
+    if source.doubt and not (wishes.target or wishes.inputs):
+        raise source.doubt
 
 
 def write_all(begun: Begun, overwrite: bool) -> None:
@@ -313,7 +320,7 @@ def _class_numbers(found: Guess) -> Sequence[str]:
 
 def _remarks(found: Guess | None, copies: Mapping[str, Copied], source: Source) -> Sequence[str]:
     """What the person should know, one line each."""
-    said = []
+    said = [source.doubt.reason] if source.doubt else []
     if found is not None and not found.sure:
         said.append(f"nothing says that {found.target.name} holds the answer; if it does not, name it with --target")
     if found is not None and found.rivals:

@@ -11,7 +11,7 @@ import anyio
 import orjson
 
 from agents.config.configuration import Configuration
-from agents.config.loading import given_prompt, load_corpus, load_task, remarks, unknown_placeholders
+from agents.config.loading import doubts, given_prompt, load_corpus, load_task, remarks, unknown_placeholders
 from agents.config.metrics import least_per_example
 from agents.directory.run_directory import BATCHES, BEST_PROMPT, RECORD, RUNS, write
 from agents.models.accounts import Accounts
@@ -103,7 +103,7 @@ async def score(
         dollars=ledger.dollars,
         seconds=ledger.seconds,
         plain=tuple(unknown_placeholders(given.prompt, task)),
-        remarks=tuple(remarks(given.prompt, task)),
+        remarks=(*remarks(given.prompt, task), *await in_thread(doubts, configuration)),
         first_error=next((str(result) for result in given.results if isinstance(result, Exception)), ""),
         stopped=given.stopped,
         spent=spent_on(ledger, configuration.models.several),

@@ -4,7 +4,7 @@ from protocols.data.adding import Added, add
 from protocols.data.checks import check_labels, check_splits, told_apart
 from protocols.data.cutting import check_cut, cut
 from protocols.data.formats import Format
-from protocols.data.loading import Source, load_examples, raw_rows
+from protocols.data.loading import Source, doubt_of_header, load_examples, raw_rows
 from protocols.data.mapping import Fields
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "check_labels",
     "check_splits",
     "cut",
+    "doubt_of_header",
     "load_examples",
     "raw_rows",
     "told_apart",
