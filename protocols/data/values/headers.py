@@ -57,7 +57,7 @@ def doubt(first: Sequence[str], below: Sequence[Sequence[str]]) -> str:
         return ""
     fit = "name" not in found and any(one != "empty" for one in found)
     signs = sum(
-        2 if cell.found == "recurs" and is_number(cell.text) else cell.found in ("recurs", "typed") for cell in cells
+        2 if cell.found == "recurs" and _is_number(cell.text) else cell.found in ("recurs", "typed") for cell in cells
     )
     if "recurs" in found and (fit or "long" in found or signs > 1):
         recurs = max((cell for cell in cells if cell.found == "recurs"), key=lambda cell: cell.count)
@@ -71,8 +71,12 @@ def doubt(first: Sequence[str], below: Sequence[Sequence[str]]) -> str:
 
 def _counting(texts: Sequence[str]) -> bool:
     """Whether these are numbers that go up by one, as those of columns without names, or as years."""
-    numbers = [int(text) for text in texts if text.isdecimal()]
+    numbers = [int(text) for text in texts if text.isdecimal() and len(text) < LONG]
     return len(texts) == len(numbers) > 1 and all(b == a + 1 for a, b in pairwise(numbers))
+
+
+def _is_number(text: str) -> bool:
+    return len(text) < LONG and is_number(text)
 
 
 def _cell(text: str, column: Sequence[str]) -> _Cell:
@@ -88,7 +92,7 @@ def _found(text: str, column: Sequence[str], count: int) -> Found:
         return "recurs"
     if len(text.split()) <= WORDS_OF_A_NAME and words_in(text) & KNOWN:
         return "known"
-    kinds: Sequence[Callable[[str], object]] = (is_number, *(shape.fullmatch for shape in SHAPES))
+    kinds: Sequence[Callable[[str], object]] = (_is_number, *(shape.fullmatch for shape in SHAPES))
     for is_one in kinds:
         if column and 20 * sum(bool(is_one(one)) for one in column) >= 19 * len(column):
             return "typed" if is_one(text) else "known"  # a word above numbers or dates is their name

@@ -72,6 +72,7 @@ ORDINARY: dict[str, tuple[list[str], list[list[str]]]] = {
     "a row says its own name": (["text", "label"], [*table(), ["text", "label"], ["A label", "label"]]),
     "numbered by pandas": (["", "0", "1"], numbered(table())),
     "numbered by pandas, with class numbers": (["0", "1"], [[row[0], str(n % 2)] for n, row in enumerate(table())]),
+    "a number of very many digits": (["text", "1" * 5000], [[row[0], "1" * 5000] for row in table()]),
     "years": (["country", "2019", "2020"], [[f"c{n}", str(n), str(2 * n)] for n in range(40)]),
     "years alone": (["2000", "2010", "2020"], [[str(n), str(3 * n), str(2 * n)] for n in range(40)]),
     "a number above": (["0"], [[str(n)] for n in range(40)]),
