@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -119,12 +119,13 @@ class Evaluator:
         seed: int,
         keep: Keep | None = None,
         first: Forward | None = None,
+        lending: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """`keep` None: what is asked and answered is not kept. `first`: validates the first prompt, if it is not
-        `forward`."""
+        `forward`; `lending`: is entered meanwhile."""
         self._forward, self._task, self.settings, self._seed = forward, task, settings, seed
         self._first = first or forward
-        self._keep = keep
+        self._keep, self._lending = keep, lending
         self.unanswered = Unanswered(settings.max_unanswered, BURST * len(task.validation))
         self._racing = 0
 
@@ -220,11 +221,13 @@ class Evaluator:
         waits = candidate.assignment == FIRST and split == "validation"
         forward = (self._first if waits else self._forward).attributed_to(candidate.assignment)
         if self._keep is None:
-            yield forward
+            with self._lending() if waits else nullcontext():
+                yield forward
             return
         exchanges: list[Exchange] = []
         try:
-            yield forward.heard_by(lambda prompt, exchange: exchanges.append(exchange))
+            with self._lending() if waits else nullcontext():
+                yield forward.heard_by(lambda prompt, exchange: exchanges.append(exchange))
         finally:
             await self._keep(candidate.assignment, split, exchanges)
 
