@@ -42,7 +42,7 @@ from agents.results.saved import SavedPrompt, load_prompt
 from agents.ring.team import only
 from agents.run import asking
 from agents.run.asking import Asked
-from agents.run.scoring import Scored, score
+from agents.run.scoring import Scored, Scoring
 from agents.run.search import Run
 from agents.run.steering import command
 from agents.session import Session
@@ -251,14 +251,14 @@ async def evaluate(
     """Score a prompt, or its file, on one split, as `run.py evaluate` does; nothing is kept. Other parameters:
     see `open_training`.
 
-    :raises PromptFlowError: as `score`.
+    :raises PromptFlowError: as `Scoring.score`.
     """
     async with _outside(partial(_given, task, None, models, tables), prompt, environ) as (
         configuration,
         file,
         session,
     ):
-        return await score(configuration, session.environ, file, split, session.accounts)
+        return await Scoring(configuration, session.environ, file, split, session.accounts).score()
 
 
 async def ask(

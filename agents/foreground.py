@@ -32,7 +32,7 @@ from agents.results.result import Result
 from agents.run import asking
 from agents.run.asking import Asked
 from agents.run.grading import JudgeChecked, check_judge
-from agents.run.scoring import Scored, answered, score
+from agents.run.scoring import Scored, Scoring
 from agents.run.search import Run
 from agents.run.steering import Steering
 from agents.session import SIGNALS, Session, check_tools, say_on
@@ -246,10 +246,10 @@ async def evaluate(
     console: Console,
     rows: Path | None = None,
 ) -> Scored:
-    """Score a prompt file, see `score`. After a signal, calls in flight end, and the answers so far are scored.
+    """Score a prompt file, see `Scoring`. After a signal, calls in flight end, and the answers so far are scored.
 
     :raises Interrupted: a person stopped it before there was an answer.
-    :raises PromptFlowError: as `score`.
+    :raises PromptFlowError: as `Scoring.score`.
     """
     session = Session(environ, console)
     patience = Patience(session.accounts.calls)
@@ -257,8 +257,8 @@ async def evaluate(
     async def stop(reason: str) -> None:
         patience.stop()
 
-    work = partial(score, configuration, environ, path, split, session.accounts, patience, rows)
-    scored = await session.waited_for(work, stop, lambda: "what was answered is scored")
+    scoring = Scoring(configuration, environ, path, split, session.accounts, patience, rows)
+    scored = await session.waited_for(scoring.score, stop, lambda: "what was answered is scored")
     if scored is None:
         raise Interrupted("stopped at once")
     return scored
@@ -268,11 +268,11 @@ async def compare(
     given: Sequence[Path], configuration: Configuration | None, environ: Mapping[str, str], console: Console
 ) -> Beside:
     """Compare runs and prompt files. Prompts answer the test examples of `configuration`, None: that of the first run
-    of the given ones, as `score` would ask.
+    of the given ones, as `Scoring` would ask.
 
     :raises ConfigError: as `comparing.compare`, or prompts are given and nothing says on what to score them.
     :raises Interrupted: a person stopped it before all examples were asked.
-    :raises PromptFlowError: as `answered`.
+    :raises PromptFlowError: as `Scoring.answered`.
     """
     runs = [path for path in given if is_run(path)]
     prompts = [path for path in given if not is_run(path)]
@@ -295,8 +295,8 @@ async def compare(
         patience.stop()
 
     for path in dict.fromkeys(prompts):
-        work = partial(answered, configuration, environ, path, "test", session.accounts, patience)
-        found = await session.waited_for(work, stop, lambda: "nothing is compared")
+        scoring = Scoring(configuration, environ, path, "test", session.accounts, patience)
+        found = await session.waited_for(scoring.answered, stop, lambda: "nothing is compared")
         if found is None or found.stopped:
             raise Interrupted(f"stopped before {path} had answered all test examples; nothing is compared")
         sides[path] = await in_thread(of_prompt, path, configuration, found)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
-from agents.config.loading import remarks
+from agents.config.loading import doubts, remarks
 from agents.config.roles import secrets
 from agents.directory.begun_with import later_labels
 from agents.directory.run_directory import LOG
@@ -122,6 +122,8 @@ class Session:
             found = await stack.enter_async_context(tracked(run, self.environ, keys, tell))
             later = await in_thread(later_labels, run.configuration, run.directory) if run.resumed else ""
             self._introduce(run, log, later, alone=cell is None)
+            for doubt in await in_thread(doubts, run.configuration) if not run.resumed else ():
+                tell(doubt)
             if run.configuration.search.review:
                 self._asked = lambda: for_person(run.controller.waiting, run.directory)
             try:

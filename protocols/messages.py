@@ -38,10 +38,12 @@ SHRINK: Final = "shrink"
 @dataclass(frozen=True, slots=True)
 class OfModel:
     """One of several models that answer a task: the score of its reply, or the corpus metric over its replies, in
-    [0, 1], and their usage."""
+    [0, 1], and their usage. `answer`: of a single reply, the beginning of what was read; None if nothing was, and in
+    old journals."""
 
     value: float
     usage: Usage = field(default_factory=Usage)
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from agents.api import train
 from agents.config.configuration import load
 from agents.directory.run_directory import JOURNAL
 from agents.models.batching import check_batch
-from agents.run.scoring import score
+from agents.run.scoring import Scoring
 from memory.journals.reading import read_spent
 from protocols.batches.desk import AGAIN
 from protocols.errors import ConfigError
@@ -62,12 +62,12 @@ async def test_evaluate_in_batches_finds_the_same_at_half_the_price(tmp_path: Pa
     prompt = tmp_path / "prompt.txt"
     async with BatchServer(says) as server:
         config = written(tmp_path, server, provider, search={"repeats": 2})
-        usual = await score(load(config, ()), ENVIRON, prompt, "validation")
+        usual = await Scoring(load(config, ()), ENVIRON, prompt, "validation").score()
         assert (server.single.total(), server.paid.total()) == (2 * SIZES["validation"], 0)
         there = load(config, ["run.batch=true"])
-        batched = await score(there, ENVIRON, prompt, "validation")
+        batched = await Scoring(there, ENVIRON, prompt, "validation").score()
         assert (len(server.taken), server.paid) == (1, server.single)
-        again = await score(there, ENVIRON, prompt, "validation")
+        again = await Scoring(there, ENVIRON, prompt, "validation").score()
     assert usual.dollars
     assert batched.dollars == pytest.approx(usual.dollars / 2)
     assert replace(batched, seconds=0.0, dollars=0.0) == replace(usual, seconds=0.0, dollars=0.0)
@@ -176,7 +176,9 @@ async def test_what_cannot_be_asked_in_batches_is_refused_before_anything_is_sen
     async with BatchServer(says) as server:
         config = written(tmp_path, server)
         with pytest.raises(ConfigError, match=reason):
-            await score(load(config, ["run.batch=true", *settings]), ENVIRON, tmp_path / "prompt.txt", "test")
+            await Scoring(
+                load(config, ["run.batch=true", *settings]), ENVIRON, tmp_path / "prompt.txt", "test"
+            ).score()
     assert not server.taken
     assert not server.single
     assert not (tmp_path / "runs").exists()

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from agents.config.configuration import load
-from agents.run.scoring import score
+from agents.run.scoring import Scoring
 from memory.journals.reading import read_exchanges
 from tests.command_line import answer, invoke
 from tests.pages import KEY
@@ -50,7 +50,7 @@ async def test_the_rows_have_the_messages_that_were_sent(tmp_path: Path) -> None
         config = write_task(tmp_path, tables={"models": {"default": "openai/m"}})
         url = (f"providers.openai.base_url={server.openai_url}", "providers.openai.concurrency=1")
         configuration = load(config, url)
-        await score(configuration, {"OPENAI_API_KEY": KEY}, tmp_path / "prompt.txt", "validation", rows=out)
+        await Scoring(configuration, {"OPENAI_API_KEY": KEY}, tmp_path / "prompt.txt", "validation", rows=out).score()
     written = lines(out)
     assert [[(each["role"], each["content"]) for each in row["messages"]] for row in written] == sent
     assert [row["reply"] for row in written] == ["parcel"] * SIZES["validation"]

@@ -12,11 +12,12 @@ from tempfile import TemporaryDirectory
 from agents.beginning.columns import Column
 from agents.beginning.draft import Answers, Columns, Data, Draft, FirstPrompt, Search, toml
 from agents.beginning.guess import Guess, Wishes, guess
-from agents.beginning.rows import Copied, copied, unique_ids
+from agents.beginning.rows import Copied, copied, spellings_of, unique_ids
 from agents.beginning.sources import Source
 from agents.config.catalogue import open_operators
 from agents.config.configuration import build
-from agents.config.loading import check_prompt, load_task, remarks, unknown_placeholders
+from agents.config.loading import check_prompt, in_splits, make_task, remarks, unknown_placeholders
+from agents.config.loading import sources as given
 from agents.config.programs import layout
 from agents.config.reading import toml as parsed
 from agents.directory.run_directory import write
@@ -24,7 +25,7 @@ from agents.forecast.least import check_caps
 from agents.models.budget import prices
 from agents.run.opening import check_editable
 from protocols.budget.prices import Price
-from protocols.data import Format
+from protocols.data import Format, all_labels, load_examples
 from protocols.data.mapping import NO_ID
 from protocols.errors import ConfigError, DataError
 from protocols.files import prompt_file
@@ -98,10 +99,11 @@ def begin(source: Source, wishes: Wishes, said: Said, environ: Mapping[str, str]
 
     :raises InputError: the data cannot be used, or the wishes do not fit it.
     """
+    check_header(source, wishes)
     name = said.name or _name(source.files)
     material = _read(source, wishes)
     draft = _draft(name, source, material, wishes.kind, said, environ)
-    task = _load(draft, source.files, material.used)
+    task, draft = _load(draft, source.files, material.used)
     prompt = layout(said.instruction, task)
     draft = _finished(draft, task, prompt, said.folder, environ)
     return Begun(
@@ -112,8 +114,18 @@ def begin(source: Source, wishes: Wishes, said: Said, environ: Mapping[str, str]
         },
         task=task,
         guess=material.found,
-        remarks=(*_remarks(material.found, material.copies, source), *remarks(prompt, task)),
+        remarks=(
+            *_remarks(material.found, material.copies, source),
+            *_unlearnt(draft.answers),
+            *remarks(prompt, task),
+        ),
     )
+
+
+def check_header(source: Source, wishes: Wishes) -> None:
+    """:raises DataError: the first row looks like an example, and the person has named no column by it."""
+    if source.doubt and not (wishes.target or wishes.inputs):
+        raise source.doubt
 
 
 def write_all(begun: Begun, overwrite: bool) -> None:
@@ -150,7 +162,10 @@ def _read(source: Source, wishes: Wishes) -> Material:
     if found.id and not all(unique_ids(path, found.id) for path in source.files.values()):
         found = replace(found, id=NO_ID)
     fields = _field_names(found.inputs)
-    return Material(found, fields, {key: copied(path, found, fields) for key, path in source.files.items()})
+    spellings = spellings_of(source.files.values(), found)
+    return Material(
+        found, fields, {key: copied(path, found, fields, spellings) for key, path in source.files.items()}
+    )
 
 
 def _draft(
@@ -242,8 +257,9 @@ def _dollars(draft: Draft, task: Task, prompt: Prompt, folder: Path, known: Mapp
     raise ConfigError(f"{model} would cost over {most:,.0f} dollars on these examples; give fewer")
 
 
-def _load(draft: Draft, sources: Mapping[str, Path], copies: Mapping[str, Copied]) -> Task:
-    """The task, with the copies in the place of the files if there are any.
+def _load(draft: Draft, sources: Mapping[str, Path], copies: Mapping[str, Copied]) -> tuple[Task, Draft]:
+    """The task, with the copies in the place of the files if there are any; and the draft, with all labels if the
+    train split lacks some.
 
     :raises DataError: it cannot be loaded, or has too few examples.
     """
@@ -256,7 +272,12 @@ def _load(draft: Draft, sources: Mapping[str, Path], copies: Mapping[str, Copied
                 kept.write_bytes(b"".join(copies[key].lines))
                 tables["task"][key] = str(kept)
         try:
-            return load_task(build(tables, Path()))
+            configuration = build(tables, Path())
+            splits = in_splits(configuration, {n: load_examples(s, n) for n, s in given(configuration).items()})
+            if labels := all_labels(splits, draft.answers.kind):
+                draft = replace(draft, answers=replace(draft.answers, labels=labels))
+                configuration = build({**tables, "task": {**tables["task"], "labels": [*labels]}}, Path())
+            return make_task(configuration, splits), draft
         except DataError as error:
             file = None if error.file and error.file.startswith(temporary) else error.file
             raise DataError(error.reason, file=file or draft.data.made_from, line=error.line) from None
@@ -311,9 +332,17 @@ def _class_numbers(found: Guess) -> Sequence[str]:
     return labels if labels == [str(number) for number in range(len(labels))] else ()
 
 
+def _unlearnt(answers: Answers) -> Sequence[str]:
+    if not answers.labels:
+        return ()
+    lacking = [label for label, learnt in answers.labels.items() if not learnt]
+    said = f"train has no example of {', '.join(lacking)}: `labels` names all, so that replies can be read as such"
+    return (one_line(f"{said}; take out what is a typing mistake, and put the data right", 400),)
+
+
 def _remarks(found: Guess | None, copies: Mapping[str, Copied], source: Source) -> Sequence[str]:
     """What the person should know, one line each."""
-    said = []
+    said = [source.doubt.reason] if source.doubt else []
     if found is not None and not found.sure:
         said.append(f"nothing says that {found.target.name} holds the answer; if it does not, name it with --target")
     if found is not None and found.rivals:

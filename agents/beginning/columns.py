@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import orjson
 
 from protocols.answers.numbers import is_number
 from protocols.data import raw_rows
+from protocols.data.values.names import words_in
 from protocols.errors import DataError
 
 HEAD = 2_000
@@ -58,9 +58,8 @@ class Column:
 
     @property
     def words(self) -> frozenset[str]:
-        """The words of the name, in small letters: of "answers.text", "goldLabel" and "customer message" two each."""
-        apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", self.name)
-        return frozenset(re.findall(r"[^\W_]+", apart.lower()))
+        """The words of the name, see `words_in`."""
+        return words_in(self.name)
 
 
 def head(path: Path) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from protocols.task import KindName
@@ -24,11 +24,13 @@ KINDS = ", ".join(get_args(KindName))
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The kind of a task, the reason for it in words, and its metric, None for the usual one."""
+    """The kind of a task, the reason for it in words, and its metric, None for the usual one. `labels`: all, and
+    whether train has an example of each; empty if it has one of every label."""
 
     kind: KindName
     why: str
     metric: str | None
+    labels: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,9 @@ def _task(answers: Answers, data: Data) -> Iterator[str]:
     yield f"kind = {toml_string(answers.kind)}   # a guess: {one_line(answers.why, 120)}; there are {KINDS}"
     for key, file in data.files.items():
         yield f"{key} = {toml_string(file)}"
+    if answers.labels:
+        lacking = one_line(", ".join(label for label, learnt in answers.labels.items() if not learnt), 80)
+        yield f"labels = [{', '.join(map(toml_string, answers.labels))}]   # all: train has no example of {lacking}"
     if data.published:
         yield f"format = {toml_string(data.published)}   # as this data set is published; its fields are known"
     if data.shares:

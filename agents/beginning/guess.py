@@ -10,37 +10,11 @@ from pathlib import Path
 
 from agents.beginning.columns import Column
 from protocols.data.mapping import NO_ID
+from protocols.data.values.names import ANSWERS, ASIDE, INPUTS
 from protocols.errors import ConfigError
 from protocols.task import KindName
 from protocols.text import fold, one_line
 
-ANSWERS = (
-    "target", "label", "labels", "gold", "class", "category", "intent", "answer", "answers", "expected", "output",
-    "sentiment", "topic", "entities", "ner", "tag", "tags", "department", "team", "queue", "response", "completion",
-    "reply", "solution", "summary", "translation", "reference", "ideal", "result", "verdict", "rating", "stars",
-    "priority", "type", "y", "标签", "类别", "分类", "答案", "etiqueta", "categoria", "étiquette", "klasse",
-    "kategorie", "antwort",
-)  # fmt: skip
-"""Words in names of columns that hold the answer, the surest first."""
-INPUTS = frozenset(
-    {
-        "text", "question", "context", "sentence", "message", "review", "body", "title", "subject", "content",
-        "input", "prompt", "passage", "premise", "hypothesis", "headline", "utterance", "query", "ticket",
-        "document", "article", "request", "comment", "tweet", "post", "email", "description", "problem",
-        "instruction", "dialogue", "conversation", "chat", "sentence1", "sentence2", "text1", "text2", "paragraph",
-        "abstract", "x", "文本", "内容", "标题", "问题", "texto", "texte", "nachricht", "frage",
-    }
-)  # fmt: skip
-"""Words in names of columns that a model should see."""
-ASIDE = frozenset(
-    {
-        "id", "idx", "index", "uuid", "guid", "key", "nr", "date", "time", "timestamp", "created", "updated", "url",
-        "link", "split", "fold", "source", "author", "user", "annotator", "confidence", "score", "explanation",
-        "rationale", "reason", "reasoning", "start", "end", "offset", "version", "licence", "license", "lang",
-        "language", "probability", "prediction", "predicted", "notes",
-    }
-)  # fmt: skip
-"""Words in names of columns that are neither."""
 QUESTIONS = frozenset({"question", "problem", "query", "instruction", "prompt", "puzzle", "frage", "问题"})
 CONTEXTS = frozenset({"context", "passage", "paragraph", "document", "article", "story", "text"})
 IDS = frozenset({"id", "idx", "uuid", "guid", "index", "nr", "key"})

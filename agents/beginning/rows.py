@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,15 +35,16 @@ class Copied:
         return bool(self.left_out or self.changed)
 
 
-def copied(path: Path, guess: Guess, names: Mapping[str, str]) -> Copied:
-    """All rows of a file, checked and put right. `names`: the input field of each column.
+def copied(path: Path, guess: Guess, names: Mapping[str, str], spellings: Mapping[str, str]) -> Copied:
+    """All rows of a file, checked and put right. `names`: the input field of each column; `spellings`: see
+    `spellings_of`.
 
     A row without an answer, or without any input, is left out. Missing inputs become empty texts, numbers texts,
     JSON in cells what it says, and labels that differ only in case or spaces the most frequent of them.
 
     :raises DataError: the file cannot be read.
     """
-    made, spellings = Copied(), _spellings(path, guess) if guess.kind == "classification" else {}
+    made = Copied()
     with closing(raw_rows(path)) as rows:
         for row in rows:
             values = flat(row.values)
@@ -141,13 +142,15 @@ def as_target(value: Any, kind: KindName, packed: bool = False) -> Any:
     return value.strip() if kind == "classification" and isinstance(value, str) else value
 
 
-def _spellings(path: Path, guess: Guess) -> dict[str, str]:
-    """The label to write for each label that differs from a more frequent one in case or spaces alone."""
+def spellings_of(paths: Iterable[Path], guess: Guess) -> dict[str, str]:
+    """The label to write for each label that differs from a more frequent one, in any of the files, in case or spaces
+    alone; none if answers are no single labels."""
     found: Counter[str] = Counter()
-    with closing(raw_rows(path)) as rows:
-        for row in rows:
-            if (value := present(flat(row.values).get(guess.target.name))) is not None:
-                found[str(as_target(value, "classification", guess.target.packed))] += 1
+    for path in paths if guess.kind == "classification" else ():
+        with closing(raw_rows(path)) as rows:
+            for row in rows:
+                if (value := present(flat(row.values).get(guess.target.name))) is not None:
+                    found[str(as_target(value, "classification", guess.target.packed))] += 1
     return dict(_alike(found))
 
 

@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from agents.beginning.columns import Column, Row, columns_of, head
-from protocols.data import Format, raw_rows
+from protocols.data import Format, doubt_of_header, raw_rows
+from protocols.data import Source as Rows
 from protocols.data.formats import PUBLISHED, format_of, published_form
 from protocols.errors import ConfigError, DataError
 
@@ -25,12 +26,13 @@ SPLITS = {
 class Source:
     """`files`: by the keys of `[task]`: `data`, or the three splits. `columns`: of the first of them. `native`: its
     rows have the form `{"input": {...}, "target": ..., "id": ...}`. `published`: its form is that of a published data
-    set, which has fields of its own."""
+    set, which has fields of its own. `doubt`: why a first row may be no header."""
 
     files: Mapping[str, Path]
     columns: tuple[Column, ...]
     native: bool = False
     published: Format | None = None
+    doubt: DataError | None = None
 
 
 def look(path: Path) -> Source:
@@ -44,7 +46,8 @@ def look(path: Path) -> Source:
     first = next(iter(files.values()))
     if published := _published(first):
         return Source(files, (), published=published)
-    return Source(files, tuple(columns_of(head(first))), _is_native(first))
+    doubts = filter(None, (doubt_of_header(Rows(str(file))) for file in files.values()))
+    return Source(files, tuple(columns_of(head(first))), _is_native(first), doubt=next(doubts, None))
 
 
 def _files(path: Path) -> Mapping[str, Path]:

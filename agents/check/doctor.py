@@ -49,7 +49,7 @@ from agents.prompting.retrieval_slots import open_slots, slots_of, unfilled
 from agents.run.opening import check_editable
 from memory import upkeep
 from protocols.concurrency.threads import in_thread
-from protocols.data import Source, load_examples
+from protocols.data import Source, doubt_of_header, load_examples
 from protocols.data.checks import FITTING, Splits, label_problems, split_problems
 from protocols.errors import (
     BudgetExhausted,
@@ -238,7 +238,10 @@ def _file(found: Findings, name: str, source: Source) -> tuple[Example, ...] | N
     def describe(examples: tuple[Example, ...]) -> str:
         return f"{len(examples):,} in {source.location}"
 
-    return found.attempt(f"{name} examples", lambda: load_examples(source, name), describe)
+    examples = found.attempt(f"{name} examples", lambda: load_examples(source, name), describe)
+    if examples is not None and (doubt := doubt_of_header(source)):
+        found.warn(f"{name} header", str(doubt))
+    return examples
 
 
 def _describe(task: Task) -> str:

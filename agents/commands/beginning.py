@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from agents.beginning.begin import Begun, Said, begin, usual_model, write_all
+from agents.beginning.begin import Begun, Said, begin, check_header, usual_model, write_all
 from agents.beginning.guess import Guess, Wishes, guess
 from agents.beginning.sources import Source, look
 from agents.commands.console import emit, environment, exit_codes, program, say, tell
@@ -66,6 +66,7 @@ def init(
         if data is None and not asking:
             raise ConfigError(f"name a file of examples: {program()} init tickets.csv")
         source = look(data or Path(_ask("Which file holds your examples")))
+        check_header(source, wishes)
         if asking:
             wishes, said = _questions(source, wishes, said)
         begun = begin(source, wishes, said, environment())

@@ -58,7 +58,10 @@ def go_on(
 
 def transfer(
     directory: RunDirectory,
-    to: Annotated[str, typer.Option("--to", metavar="MODEL", help="The other model, such as openai/<model>.")],
+    to: Annotated[
+        list[str],
+        typer.Option("--to", metavar="MODEL", help="The other model, such as openai/<model>; again for several."),
+    ],
     assignments: Annotated[int, typer.Option(min=0, help="Edits tried on the other model.")] = SHORT,
     settings: Settings = None,
     out: Out = None,

@@ -177,8 +177,15 @@ def build(table: Mapping[str, Any], origin: Path, file: str | None = None) -> Co
 
 
 def _check_several(configuration: Configuration, file: str | None) -> None:
-    """:raises ConfigError: the task has several models, and something that knows of one alone."""
-    several = configuration.models.several
+    """:raises ConfigError: the task has several models, and something that knows of one alone; or it has one, and a
+    setting that is for several."""
+    several, across = configuration.models.several, configuration.search.across_models
+    if not several and across != SearchTable().across_models:
+        raise ConfigError(
+            f'search.across_models = "{across}" combines the scores of several models, and models.task is '
+            f"{configuration.models.answering} alone: name several in a list, or leave out search.across_models",
+            file=file,
+        )
     alone = {
         "task.program": configuration.task.program,
         "models.prompts": configuration.models.prompts,

@@ -15,7 +15,18 @@ from agents.config.metrics import against, check_targets, open_kind, open_metric
 from agents.config.programs import completed, first_prompts, layout, open_program
 from agents.prompting.retrieval_slots import EXAMPLES, places
 from memory.retrieval import read_corpus
-from protocols.data import Added, Fields, Source, add, check_cut, check_splits, cut, load_examples, told_apart
+from protocols.data import (
+    Added,
+    Fields,
+    Source,
+    add,
+    check_cut,
+    check_splits,
+    cut,
+    doubt_of_header,
+    load_examples,
+    told_apart,
+)
 from protocols.data.huggingface import SCHEME
 from protocols.data.overlay import Correction, overlaid, read_overlay
 from protocols.errors import ConfigError, DataError, PromptError
@@ -68,6 +79,14 @@ def sources(configuration: Configuration) -> dict[str, Source]:
         for name, place in named.items()
         if place
     }
+
+
+def doubts(configuration: Configuration) -> list[str]:
+    """What to do about tables whose first row looks like an example, which is lost, one line each.
+
+    :raises DataError: a file cannot be read.
+    """
+    return [str(doubt) for source in sources(configuration).values() if (doubt := doubt_of_header(source))]
 
 
 def overlay_file(configuration: Configuration) -> Path:

@@ -256,18 +256,27 @@ def calls_per_example(configuration: Configuration, seen: Trial | None = None, f
     """Model calls per example: its answers, by all models of the task, and a judge's verdicts on each. A program
     makes as many calls as were `seen`; None: one for each of its prompts. `first`: with the first prompt, which is
     not compared with itself; but if another prompt is the opponent, its answer is asked for at the same time."""
-    answer, judged = max(1, len(configuration.prompts)) if seen is None else seen.calls, verdicts(configuration)
+    answer = max(1, len(configuration.prompts)) if seen is None else seen.calls
     if first and against(configuration):
         answer *= 2
-    elif first:
-        judged = int(grades(configuration))
-    return configuration.search.repeats * len(configuration.models.each("task")) * (answer + judged)
+    return _times(configuration) * answer + verdicts_per_example(configuration, first)
+
+
+def verdicts_per_example(configuration: Configuration, first: bool = False) -> int:
+    """Those of the calls per example that a judge makes."""
+    compared = not first or against(configuration)
+    return _times(configuration) * (verdicts(configuration) if compared else int(grades(configuration)))
+
+
+def _times(configuration: Configuration) -> int:
+    """How often an example is answered."""
+    return configuration.search.repeats * len(configuration.models.each("task"))
 
 
 def least_per_example(configuration: Configuration) -> int:
     """The fewest model calls per example: a program may leave prompts out, but is taken to make one call, and nobody
     is asked to compare equal answers."""
-    return configuration.search.repeats * len(configuration.models.each("task")) * (1 + grades(configuration))
+    return _times(configuration) * (1 + grades(configuration))
 
 
 def _open(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.config.configuration import Configuration
@@ -18,10 +18,11 @@ from protocols.budget.budget_scope import Caps
 from protocols.budget.prices import Price
 from protocols.budget.shared_budget import SharedBudget
 from protocols.errors import ConfigError
+from protocols.metrics.judge import ModelJudge
 from protocols.model import Request, Usage
 from protocols.prompt import Prompt, estimate_message
 from protocols.providers.responses.figures import BYTES
-from protocols.task import Task
+from protocols.task import Example, Task
 from protocols.wrappers.reply_room import min_reply_tokens
 
 
@@ -30,7 +31,8 @@ class Least:
     """The cost of running the first prompt on validation, and two prompts on test. `tokens` and `dollars` are
     estimates for these `calls` without their replies, plus twice the longest call: the ledger sends no call that
     could exceed the budget, and holds back as much for the report. `dollars` None: the price is unknown. `longest`:
-    input tokens of the longest call; `reply`: maximum number of tokens of a reply.
+    input tokens of the longest call; `reply`: maximum number of tokens of a reply. `judge_tokens`, `judge_dollars`:
+    what a judge who grades every answer takes besides, estimated for empty answers.
     """
 
     calls: int
@@ -38,15 +40,26 @@ class Least:
     dollars: float | None
     longest: int
     reply: int
+    judge_tokens: int = 0
+    judge_dollars: float | None = 0.0
+
+    def of(self, judged: bool) -> tuple[int, float | None]:
+        """Tokens and dollars, with those of the judge if the answers are `judged` under the same cap."""
+        if not judged:
+            return self.tokens, self.dollars
+        known = self.dollars is not None and self.judge_dollars is not None
+        dollars = (self.dollars or 0.0) + (self.judge_dollars or 0.0)
+        return self.tokens + self.judge_tokens, dollars if known else None
 
 
 def least(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> Least:
     """The minimum cost of the task model's calls, or of all calls of several. Of the calls of a program, which nobody
     knows beforehand, only one is counted for each example: the shortest, to the cheapest model."""
     repeats, models = configuration.search.repeats, len(configuration.models.each("task"))
+    examples = (*task.validation, *task.test, *task.test)
     costs = [
         [_costs(configuration, request, known) for request in likely_requests(task, first, example.inputs, unfilled)]
-        for example in (*task.validation, *task.test, *task.test)
+        for example in examples
     ]
     every = [cost for each in costs for request in each for cost in request]
     longest = max(every, key=lambda cost: cost.longest + cost.reply)
@@ -54,13 +67,30 @@ def least(configuration: Configuration, task: Task, first: Prompt, known: Mappin
     dollars = repeats * sum(min(sum(cost.dollars for cost in request) for request in each) for each in costs)
     dollars += 2 * max(cost.most for cost in every)
     known_price = all(cost.priced for cost in every)
+    judged = _judged(configuration, task, examples, known)
+    times = repeats * models
     return Least(
         calls=repeats * models * len(costs),
         tokens=tokens + 2 * (longest.longest + longest.reply),
         dollars=dollars if known_price else None,
         longest=longest.longest,
         reply=longest.reply,
+        judge_tokens=sum(times * cost.tokens for cost in judged)
+        + 2 * max((cost.longest + cost.reply for cost in judged), default=0),
+        judge_dollars=sum(times * cost.dollars for cost in judged) + 2 * max((c.most for c in judged), default=0.0)
+        if all(cost.priced for cost in judged)
+        else None,
     )
+
+
+def _judged(
+    configuration: Configuration, task: Task, examples: Sequence[Example], known: Mapping[str, Price]
+) -> list[_Cost]:
+    """The cost of grading an empty answer to each of the examples; nothing if no judge grades."""
+    if not grades(configuration):
+        return []
+    judge = ModelJudge(task.kind, configuration.task.rubric or "", None)
+    return [_cost(configuration, judge.request(example, ""), known, "judge") for example in examples]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +159,16 @@ def check_caps(
             raise ConfigError(f"{name}.calls = {table.calls} is too small: {what} {calls}, and a search needs more")
         if name.endswith("judge"):
             continue  # how long its requests are depends on the replies
+        tokens, dollars = takes.of(judged=not name.endswith("task"))
         each = f"{takes.calls} calls, the longest of up to {takes.longest:,} tokens and {takes.reply:,} of reply"
-        if table.tokens is not None and table.tokens < takes.tokens:
-            raise ConfigError(f"{name}.tokens = {table.tokens} is too small: {what} about {takes.tokens:,} ({each})")
-        if table.dollars is not None and takes.dollars is not None and table.dollars < takes.dollars:
-            raise ConfigError(
-                f"{name}.dollars = {table.dollars:g} is too small: {what} about {takes.dollars:.2g} ({each})"
-            )
-    return Amount(whole, takes.tokens, takes.dollars or 0.0)
+        if takes.judge_tokens and not name.endswith("task"):
+            each += ", and as many verdicts of the judge"
+        if table.tokens is not None and table.tokens < tokens:
+            raise ConfigError(f"{name}.tokens = {table.tokens} is too small: {what} about {tokens:,} ({each})")
+        if table.dollars is not None and dollars is not None and table.dollars < dollars:
+            raise ConfigError(f"{name}.dollars = {table.dollars:g} is too small: {what} about {dollars:.2g} ({each})")
+    tokens, dollars = takes.of(judged=True)
+    return Amount(whole, tokens, dollars or 0.0)
 
 
 def check_length(configuration: Configuration, task: Task, first: Prompt) -> None:

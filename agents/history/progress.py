@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -44,8 +44,8 @@ class Ending:
 
     `kind` "first" is the evaluation of the first prompt, which had no operator. `gain` and its standard `error` over
     the `paired` examples are 0 for a failure, which has a `reason`. "waiting" is no end yet: the edit has won its
-    race, and waits for a person. `value`: a survivor's value on validation, also of one that waits. `best`: it would
-    be the result if the search ended now.
+    race, and waits for a person. `value`: a survivor's value on validation, also of one that waits; `models`: that of
+    each of several models. `best`: it would be the result if the search ended now.
     """
 
     assignment: int
@@ -61,6 +61,7 @@ class Ending:
     value: float | None = None
     best: bool = False
     reason: str = ""
+    models: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """In words, on one line unless `reason` has several."""
@@ -311,6 +312,7 @@ def _ending(critique: Critique, assignment: Assignment | None, kind: EndKind, be
         tokens=evaluation.tokens,
         value=evaluation.value if evaluation.survived else None,
         best=best,
+        models={name: of.value for name, of in evaluation.models.items()} if evaluation.survived else {},
     )
 
 

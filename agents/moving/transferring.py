@@ -10,7 +10,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from agents.config.metrics import compares
-from agents.config.reading import override
+from agents.config.reading import override, parsed
 from agents.directory.inline_inputs import InlineInputs
 from agents.directory.run_directory import RESULT, TRANSFER, read_document, write
 from agents.moving.advice import Advice, Differences, advise
@@ -118,20 +118,29 @@ class Transfer:
         return transferred
 
 
-def transfer_to(model: str, directory: Path, assignments: int, settings: Sequence[str] = ()) -> Transfer:
-    """A short search on another model that begins with the best prompt of the run in `directory`. All prompts of a
-    program are asked of that model; a judge, the critic and the proposers stay those of the run.
+def transfer_to(models: Sequence[str], directory: Path, assignments: int, settings: Sequence[str] = ()) -> Transfer:
+    """A short search on another model, or on several at once, that begins with the best prompt of the run in
+    `directory`. All prompts of a program are asked of that model; a judge, the critic and the proposers stay those of
+    the run. Each of `models` is a name, or a list of names in TOML.
 
     :raises InputError: an input cannot be used.
     :raises StorageFailed: a file of the run is damaged.
     """
     deployed = read_deployed(directory)
     tables, files = deployed.begun()
-    tables["models"] |= {"task": model, "prompts": {}}
+    named = [one for given in models for one in _listed(given)]
+    tables["models"] |= {"task": named, "prompts": {}}
     tables["search"] |= {"assignments": assignments, "guard": 0}
+    if len(named) == 1:
+        del tables["search"]["across_models"]
     for setting in settings:
         override(tables, setting)
     return Transfer(deployed, InlineInputs(tables, deployed.configuration.origin, files))
+
+
+def _listed(given: str) -> list[str]:
+    value = parsed(given)
+    return value if isinstance(value, list) else [given]
 
 
 def read_transferred(directory: Path) -> Transferred | None:

@@ -38,6 +38,8 @@ Hear = Callable[[Prompt, Exchange], None]
 Enough = Callable[[int, Result], bool]
 """Takes a question's index and its result; returns whether to stop asking."""
 T = TypeVar("T")
+BEGUN = 200
+"""Most characters that are kept of the answer of each of several models."""
 
 
 @dataclass(slots=True)
@@ -332,7 +334,9 @@ def over_models(metric: OverModels, outcomes: Mapping[str, Outcome]) -> Outcome:
         score=metric.combined([outcome.score for outcome in each]),
         counts=metric.counts(each),
         usage=sum((outcome.usage for outcome in each), Usage()),
-        models={name: OfModel(outcome.score, outcome.usage) for name, outcome in outcomes.items()},
+        models={
+            name: OfModel(one.score, one.usage, one.answer and one.answer[:BEGUN]) for name, one in outcomes.items()
+        },
         model=next(name for name, outcome in outcomes.items() if outcome is shown),
     )
 

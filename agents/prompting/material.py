@@ -157,8 +157,8 @@ def error_blocks(outcomes: Sequence[Outcome], embed: Embed, calls: Calls | None 
 
 
 def _summary(outcomes: Sequence[Outcome], calls: Calls | None) -> Block:
-    """The number of errors, the mistakes, answers given too often, whether the most frequent of them explains all
-    right answers, and the calls that failed."""
+    """The number of errors, also of each of several models, the mistakes, answers given too often, whether the most
+    frequent of them explains all right answers, and the calls that failed."""
     failed = [outcome for outcome in outcomes if outcome.score < 1.0]
     mistakes = Counter[str]()
     for outcome in failed:
@@ -169,8 +169,10 @@ def _summary(outcomes: Sequence[Outcome], calls: Calls | None) -> Block:
     right = {outcome.target for outcome in outcomes if outcome.score >= 1.0}
     chance = often and right == {given.most_common(1)[0][0]}
     failing = [f"{one.prompt} ({one.failed} of {one.times})" for one in calls.called if one.failed] if calls else []
+    by_model = Counter(name for outcome in failed for name, of in outcome.models.items() if of.value < 1.0)
     lines = [
         f"{len(failed)} of {len(outcomes)} examples went wrong.",
+        by_model and f"Wrong by model: {', '.join(f'{name} on {n}' for name, n in sorted(by_model.items()))}.",
         mistakes and f"Mistakes: {', '.join(f'{name} ({n})' for name, n in mistakes.most_common(FURTHER))}.",
         often and f"Wrongly answered most often: {', '.join(often)}.",
         chance and f"All that came out right expect {min(right)!r}, too: they show no rule that works.",

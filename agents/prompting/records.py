@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from agents.prompting.blocks import ROOM, cut, cut_inside
 from agents.prompting.requests import indent, show_inputs
 from protocols.messages import Outcome
 from protocols.prompt import estimate_tokens
+from protocols.text import one_line
 
 REPEATED = re.compile(r"(.{4,200}?)\1{3,}", re.DOTALL)
 """A text of 4 to 200 characters that is repeated at least four times in a row."""
+LINE = 80
+"""Most characters shown of the answer of another model."""
 NO_ANSWER = "nothing that could be read"
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 
@@ -30,11 +33,17 @@ def record_of(outcome: Outcome, tokens: int = ROOM, inside: Sequence[str] = ()) 
     said = (_why(outcome), ENDS.get(outcome.finish), instead)
     record["Why"] = "; ".join(one for one in said if one)
     if outcome.models:
-        each = ", ".join(f"{name} {of.value:.2f}" for name, of in outcome.models.items())
-        record["Models"] = f"that was {outcome.model}; the scores are {each}"
+        record["Models"] = f"that was {outcome.model}; the scores are {', '.join(_of_models(outcome))}"
     record["Example"] = outcome.example
     lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
     return "\n".join([show_inputs(shortened(outcome.inputs, tokens, outcome.target)), *inside, *lines])
+
+
+def _of_models(outcome: Outcome) -> Iterator[str]:
+    """The score of each of several models, with its answer where that is not the one of the record."""
+    for name, of in outcome.models.items():
+        other = of.answer is not None and not (outcome.answer or "").startswith(of.answer)
+        yield f"{name} {of.value:.2f}" + (f", which answered {one_line(once(of.answer or ''), LINE)}" * other)
 
 
 def _why(outcome: Outcome) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -123,7 +123,8 @@ class Evaluator:
         funds: Funds | None = None,
     ) -> None:
         """`keep` None: what is asked and answered is not kept. `first`: validates the first prompt, if it is not
-        `forward`. `funds` None: there are no caps."""
+        `forward`. `funds` pay for the races, and for the first prompt's validation; None: there
+        are no caps."""
         self._forward, self._task, self.settings, self._seed = forward, task, settings, seed
         self._first = first or forward
         self._keep, self._funds = keep, funds
@@ -227,13 +228,18 @@ class Evaluator:
         waits = candidate.assignment == FIRST and split == "validation"
         forward = (self._first if waits else self._forward).attributed_to(candidate.assignment)
         if self._keep is None:
-            yield forward
+            with self._lent(waits):
+                yield forward
             return
         exchanges: list[Exchange] = []
         try:
-            yield forward.heard_by(lambda prompt, exchange: exchanges.append(exchange))
+            with self._lent(waits):
+                yield forward.heard_by(lambda prompt, exchange: exchanges.append(exchange))
         finally:
             await self._keep(candidate.assignment, split, exchanges)
+
+    def _lent(self, first: bool) -> AbstractContextManager[None]:
+        return self._funds.lending() if first and self._funds else nullcontext()
 
     @asynccontextmanager
     async def _paid(self, race: Race | None, answers: int) -> AsyncIterator[Callable[[], None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import anyio
 import orjson
 
 from agents.config.configuration import Configuration
-from agents.config.loading import given_prompt, load_corpus, load_task, remarks, unknown_placeholders
+from agents.config.loading import doubts, given_prompt, load_corpus, load_task, remarks, unknown_placeholders
 from agents.config.metrics import least_per_example
 from agents.directory.run_directory import BATCHES, BEST_PROMPT, RECORD, RUNS, write
 from agents.models.accounts import Accounts
@@ -75,79 +76,80 @@ class Answered:
         return any(isinstance(result, Interrupted) for result in self.results)
 
 
-async def score(
-    configuration: Configuration,
-    environ: Mapping[str, str],
-    path: Path,
-    split: SplitName,
-    accounts: Accounts | None = None,
-    patience: Patience | None = None,
-    rows: Path | None = None,
-) -> Scored:
-    """The score of a prompt on a split of the task, see `answered`.
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Runs the prompt at `path`, a file or a folder of files, on a split of the task.
 
-    :raises PromptFlowError: as `answered`.
-    """
-    given = await answered(configuration, environ, path, split, accounts, patience, rows)
-    task, ledger = given.task, given.ledger
-    found = await in_thread(score_of, task.kind.name, given.metric, given.results)
-    return Scored(
-        **{each.name: getattr(found, each.name) for each in fields(found)},
-        task=task.name,
-        prompt=str(path),
-        split=split,
-        model=configuration.models.answering,
-        calls=ledger.calls,
-        tokens=ledger.tokens,
-        estimated=ledger.estimated,
-        dollars=ledger.dollars,
-        seconds=ledger.seconds,
-        plain=tuple(unknown_placeholders(given.prompt, task)),
-        remarks=tuple(remarks(given.prompt, task)),
-        first_error=next((str(result) for result in given.results if isinstance(result, Exception)), ""),
-        stopped=given.stopped,
-        spent=spent_on(ledger, configuration.models.several),
-    )
-
-
-async def answered(
-    configuration: Configuration,
-    environ: Mapping[str, str],
-    path: Path,
-    split: SplitName,
-    accounts: Accounts | None = None,
-    patience: Patience | None = None,
-    rows: Path | None = None,
-) -> Answered:
-    """Run the prompt at `path`, a file or a folder of files, on a split of the task. Replies are written to a
-    configured reply cache, and to the file `rows`, one line of JSON for each question and its answer (`as_json`),
-    also if the work fails half-way; nothing else is written, but for batches (`run.batch`) the folder `batches_of`.
-    The caps of `[budget]` apply, except minutes; examples that a cap refuses, or that `patience` cuts off, count as
-    unanswered, and all answers are kept.
+    Replies are written to a configured reply cache, and to the file `rows`, one line of JSON for each question and
+    its answer (`as_json`), also if the work fails half-way; nothing else is written, but for batches (`run.batch`)
+    the folder `batches_of`. The caps of `[budget]` apply, except minutes; examples that a cap refuses, or that
+    `patience` cuts off, count as unanswered, and all answers are kept. `accounts` track the calls in flight.
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
-
-    :raises InputError: an input of the user cannot be used, or `rows` is a file that holds something else.
-    :raises RunFailed: not one example was answered.
-    :raises BudgetExhausted: a cap refused a call before any example was answered.
-    :raises Interrupted: a person stopped it before any example was answered.
-    :raises ModelError: a failure that would affect every other call, too.
     """
-    prompt, slots, ledger = await in_thread(read_inputs, configuration, environ, path)
-    examples = slots.task.split(split)
-    least = least_per_example(configuration) * len(examples)
-    if ledger.caps.calls is not None and ledger.caps.calls < least:
-        raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
-    repeats = configuration.search.repeats
-    opened = open_forward(configuration, environ, ledger, slots, accounts, patience, repeats)
-    if configuration.run.batch:
-        place = batches_of(configuration, prompt, split)
-        opened = open_batched(configuration, environ, ledger, slots, accounts, patience, place)
-    async with opened as forward:
-        results = await _answers(forward, [(prompt, example) for example in examples], rows)
-    if all(isinstance(result, Exception) for result in results):
-        raise RunFailed(f"not one example was answered: {results[0]}")
-    return Answered(prompt, slots.task, forward.task.metric, results, ledger)
+
+    configuration: Configuration
+    environ: Mapping[str, str]
+    path: Path
+    split: SplitName
+    accounts: Accounts | None = None
+    patience: Patience | None = None
+    rows: Path | None = None
+
+    async def score(self) -> Scored:
+        """The score of the prompt.
+
+        :raises PromptFlowError: as `answered`.
+        """
+        given = await self.answered()
+        task, ledger = given.task, given.ledger
+        found = await in_thread(score_of, task.kind.name, given.metric, given.results)
+        return Scored(
+            **{each.name: getattr(found, each.name) for each in fields(found)},
+            task=task.name,
+            prompt=str(self.path),
+            split=self.split,
+            model=self.configuration.models.answering,
+            calls=ledger.calls,
+            tokens=ledger.tokens,
+            estimated=ledger.estimated,
+            dollars=ledger.dollars,
+            seconds=ledger.seconds,
+            plain=tuple(unknown_placeholders(given.prompt, task)),
+            remarks=(*remarks(given.prompt, task), *await in_thread(doubts, self.configuration)),
+            first_error=next((str(result) for result in given.results if isinstance(result, Exception)), ""),
+            stopped=given.stopped,
+            spent=spent_on(ledger, self.configuration.models.several),
+        )
+
+    async def answered(self) -> Answered:
+        """The answers to all examples.
+
+        :raises InputError: an input of the user cannot be used, or `rows` is a file that holds something else.
+        :raises RunFailed: not one example was answered.
+        :raises BudgetExhausted: a cap refused a call before any example was answered.
+        :raises Interrupted: a person stopped it before any example was answered.
+        :raises ModelError: a failure that would affect every other call, too.
+        """
+        prompt, slots, ledger = await in_thread(read_inputs, self.configuration, self.environ, self.path)
+        examples = slots.task.split(self.split)
+        least = least_per_example(self.configuration) * len(examples)
+        if ledger.caps.calls is not None and ledger.caps.calls < least:
+            raise ConfigError(
+                f"budget.calls = {ledger.caps.calls} is too small: the {self.split} split takes {least}"
+            )
+        async with self._opened(prompt, slots, ledger) as forward:
+            results = await _answers(forward, [(prompt, example) for example in examples], self.rows)
+        if all(isinstance(result, Exception) for result in results):
+            raise RunFailed(f"not one example was answered: {results[0]}")
+        return Answered(prompt, slots.task, forward.task.metric, results, ledger)
+
+    def _opened(self, prompt: Prompt, slots: RetrievalSlots, ledger: Ledger) -> AbstractAsyncContextManager[Forward]:
+        """The forward pass, in batches if they are asked for."""
+        given = self.configuration, self.environ, ledger, slots, self.accounts, self.patience
+        if self.configuration.run.batch:
+            return open_batched(*given, batches_of(self.configuration, prompt, self.split))
+        return open_forward(*given, self.configuration.search.repeats)
 
 
 def batches_of(configuration: Configuration, prompt: Prompt, split: SplitName) -> Path:

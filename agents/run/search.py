@@ -20,7 +20,7 @@ from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.config.extensions import open_observers, seated
 from agents.config.loading import load_corpus, opponent_of
-from agents.config.metrics import calls_per_example
+from agents.config.metrics import calls_per_example, grades, verdicts_per_example
 from agents.config.own_instructions import critic_instruction
 from agents.config.roles import measures_credit
 from agents.directory.run_directory import (
@@ -77,7 +77,7 @@ from memory.journals.journal import Journal
 from memory.journals.reading import read_durable, read_journal, read_notes
 from memory.store import Memory
 from protocols.budget.funds import Funds
-from protocols.budget.ledger import Books, Ledger, Saved
+from protocols.budget.ledger import Books, Ledger, Reserve, Saved
 from protocols.bus import Bus
 from protocols.concurrency.threads import in_thread
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
@@ -305,7 +305,7 @@ class Run:
         try:
             await self._try_program()
             count = len(self.task.test)
-            with self.ledger.holding(self._calls_of(count, first=True) + self._calls_of(count)):
+            with self.ledger.holding(self._reserve(count, first=True) + self._reserve(count)):
                 await self._look_for_headroom()
                 stopped_by = await self.train()
         except BaseException:
@@ -349,9 +349,17 @@ class Run:
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         return result
 
-    def _calls_of(self, answers: int, first: bool = False) -> int:
-        """Model calls of some answers. `first`: with the first prompt."""
-        return math.ceil(answers * calls_per_example(self.configuration, self.seen, first))
+    def _reserve(self, answers: int, first: bool = False) -> Reserve:
+        """Model calls of some answers. `first`: with the first prompt. A cap of the judge keeps only those of a judge
+        who grades: nobody is asked to compare equal answers."""
+        whole = math.ceil(answers * calls_per_example(self.configuration, self.seen, first))
+        judged = answers * verdicts_per_example(self.configuration, first)
+        return Reserve(whole, whole - judged, judged if grades(self.configuration) else 0)
+
+    def _set_aside(self) -> None:
+        """Keep budget for shrinking the result."""
+        races = 0 if self.controller.shrinking else self.configuration.search.shrink
+        self.ledger.set_aside(self._reserve(races * len(self.task.validation)))
 
     async def _try_program(self) -> None:
         """Run a program on a few validation examples, whose replies the first evaluation then has from the cache,
@@ -395,15 +403,19 @@ class Run:
         :raises Exception: see `search`.
         """
         resumed = self._resumption if self.resumed else None
-        races = 0 if self.controller.shrinking else self.configuration.search.shrink
-        self.ledger.set_aside(self._calls_of(races * len(self.task.validation)))
+        if self.controller.first is not None:
+            self._set_aside()
         listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
     async def _conclude(self, envelope: Envelope) -> None:
-        """Release the budget that was set aside for shrinking the result, once that begins."""
-        if isinstance(envelope.message, Conclude):
-            self.ledger.set_aside(0)
+        """Set budget aside for shrinking the result once the first prompt is evaluated, which needs all there is; and
+        release it once shrinking begins."""
+        match envelope.message:
+            case Evaluation() as evaluation if evaluation.assignment == FIRST:
+                self._set_aside()
+            case Conclude():
+                self.ledger.set_aside(Reserve())
 
     def _export(self) -> None:
         """Write the best prompt, if there is one."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +19,14 @@ from protocols.text import one_line
 
 STATES = {"running": "bold green", "failed": "red", "stopped": "yellow"}
 UNKNOWN = "–"
+FOLDED = ("model", "task")
+"""Columns whose texts are broken into lines where room is short, the first first."""
+SPARED = ("begun", "tokens", "cost", "validation", "first", "task", "model", "test (95 %)")
+"""Columns that are left out where room is short even so, the first first."""
+PART = re.compile(r"[^/\-_:@\s]*(?:[/\-_:@]|\s\+\s|\s)*")
+GAP, LONGEST, NARROW, MODEL = 2, 400, 18, 32
+"""Spaces between columns, most characters of a text, the least width of texts that are broken into lines, and the
+width of the models in a comparison."""
 
 
 class Cells(NamedTuple):
@@ -39,12 +49,15 @@ COLUMNS = Cells(
 
 
 def show_runs(console: Console, runs: Sequence[Listed]) -> None:
-    """Print a line for each run, those that cannot be read at the end."""
-    table = _table("run", "task", "model", "state", "first", "test (95 %)", "validation", "tokens", "cost", "begun")
-    for run in runs:
-        if run.state != "unreadable":
-            table.add_row(*_row(run))
-    if table.rows:
+    """Print a line for each run, those that cannot be read at the end. Where room is short, the columns of `SPARED`
+    are left out, and names of tasks and models are broken into lines."""
+    rows = [_row(run) for run in runs if run.state != "unreadable"]
+    columns = _fitting(rows, console.width)
+    table = _table(*columns)
+    for row in rows:
+        styles = {"state": STATES.get(row["state"], "")}
+        table.add_row(*(Text(_folded(row[name], columns[name]), style=styles.get(name, "")) for name in columns))
+    if rows:
         console.print(table)
     for run in runs:
         if run.reason:
@@ -52,25 +65,58 @@ def show_runs(console: Console, runs: Sequence[Listed]) -> None:
             console.print(Text(one_line(f"{run.directory}: {run.reason}", 300), style=style), soft_wrap=True)
 
 
-def _row(run: Listed) -> list[Text]:
+def _row(run: Listed) -> dict[str, str]:
+    """What a run has in each column."""
     test = UNKNOWN if run.best is None else f"{run.best:.3f}"
     if run.interval is not None:
         test += " ({:.3f} to {:.3f})".format(*run.interval)
-    words = (
-        run.directory,
-        run.task,
-        run.model,
-        run.state,
-        _figure(run.first),
-        test,
-        _figure(run.validation),
-        UNKNOWN if run.tokens is None else f"{run.tokens:,}",
-        money(run.dollars),
-        UNKNOWN if run.begun is None else datetime.fromtimestamp(run.begun).strftime("%Y-%m-%d %H:%M"),
-    )
-    return [
-        Text(one_line(word, 60), style=STATES.get(run.state, "") if n == 3 else "") for n, word in enumerate(words)
-    ]
+    words = {
+        "run": run.directory,
+        "task": run.task,
+        "model": run.model,
+        "state": run.state,
+        "first": _figure(run.first),
+        "test (95 %)": test,
+        "validation": _figure(run.validation),
+        "tokens": UNKNOWN if run.tokens is None else f"{run.tokens:,}",
+        "cost": money(run.dollars),
+        "begun": UNKNOWN if run.begun is None else datetime.fromtimestamp(run.begun).strftime("%Y-%m-%d %H:%M"),
+    }
+    return {name: one_line(word, LONGEST) for name, word in words.items()}
+
+
+def _fitting(rows: Sequence[Mapping[str, str]], room: int) -> dict[str, int]:
+    """The columns for which there is room, with their widths."""
+    if not rows:
+        return {}
+    columns = {name: max(cell_len(text) for text in (name, *(row[name] for row in rows))) for name in rows[0]}
+    least = dict(columns)
+    for name in FOLDED:
+        parts = (part.rstrip() for text in (name, *(row[name] for row in rows)) for part in _parts(text))
+        least[name] = max(min(columns[name], NARROW), *map(cell_len, parts))
+    for spared in SPARED:
+        if sum(least[name] + GAP for name in columns) - GAP > room:
+            del columns[spared]
+    for name in FOLDED:
+        over = sum(width + GAP for width in columns.values()) - GAP - room
+        if name in columns and over > 0:
+            columns[name] = max(least[name], columns[name] - over)
+    return columns
+
+
+def _parts(text: str) -> list[str]:
+    """The parts of a name, which may stand on lines of their own."""
+    return [part for part in PART.findall(one_line(text, LONGEST)) if part]
+
+
+def _folded(text: str, width: int) -> str:
+    """A text on lines of at most this width, broken between parts of names."""
+    lines = [""]
+    for part in _parts(text):
+        if lines[-1] and cell_len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def show_beside(console: Console, beside: Beside) -> None:
@@ -78,7 +124,8 @@ def show_beside(console: Console, beside: Beside) -> None:
     console.print(Text(one_line(heading(beside), 400)), soft_wrap=True)
     table = _table(*COLUMNS)
     for side in beside.sides:
-        table.add_row(*(Text(one_line(cell, 60)) for cell in cells(side)))
+        texts = cells(side)
+        table.add_row(*(Text(_folded(text, MODEL) if text is texts.model else one_line(text, 60)) for text in texts))
     console.print(table)
     for remark in beside.remarks:
         console.print(Text(one_line(remark, 400)), soft_wrap=True)

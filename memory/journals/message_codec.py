@@ -146,7 +146,7 @@ def _told(outcome: Outcome) -> dict[str, object]:
 
 
 def _of_models(content: Any) -> dict[str, OfModel]:
-    return {name: OfModel(each["value"], Usage(**each["usage"])) for name, each in content.items()}
+    return {name: OfModel(**{**each, "usage": Usage(**each["usage"])}) for name, each in content.items()}
 
 
 def read_step(content: Any) -> Step:

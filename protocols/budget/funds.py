@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from protocols.budget.ledger import Ledger
 from protocols.concurrency.wakeup import Wakeup
 
 
 class Funds:
-    """The part of a ledger's caps that races may still spend.
+    """What a search may still spend of a ledger's caps.
 
     A race that a cap ends half-way has cost its calls and decided nothing. Of several at a time, all may end so: ten
     races over 30 examples each, under a cap of 180 calls, are cut off at 18, and nothing was learned. So a race waits
@@ -24,6 +24,10 @@ class Funds:
         self._ledger, self._calls = ledger, calls
         self._racing = self._owed = 0
         self._ended = Wakeup()
+
+    def lending(self) -> AbstractContextManager[None]:
+        """What is kept for the held-out report may be spent while the block runs, see `Ledger.lending`."""
+        return self._ledger.lending()
 
     @asynccontextmanager
     async def race(self, answers: int) -> AsyncIterator[Callable[[], None]]:

@@ -65,6 +65,23 @@ class Books:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Calls kept for later: `calls` in all, of which the roles `task` and `judge` make so many. They are kept under
+    the caps of the run and of those who make them."""
+
+    calls: int = 0
+    task: int = 0
+    judge: int = 0
+
+    def __add__(self, other: Reserve) -> Reserve:
+        return Reserve(self.calls + other.calls, self.task + other.task, self.judge + other.judge)
+
+    def of(self, scope: str) -> int:
+        """The calls that are kept under the cap of a scope."""
+        return {"": self.calls, "task": self.task, "judge": self.judge}.get(scope, 0)
+
+
 class Ledger:
     """Counts every attempt of every role, and refuses attempts that a cap forbids before they are sent.
 
@@ -98,7 +115,8 @@ class Ledger:
         self._look_at_caps()
         self._clock, self._start = clock, clock()
         self._paused: float | None = None
-        self._held = 0
+        self._held = Reserve()
+        self._lent = False
         self._wakeup = share.budget.wakeup if share else Wakeup()
         self._taps: list[Callable[[Attempt], None]] = []
         self._watchers: list[Callable[[Notice], None]] = []
@@ -179,22 +197,34 @@ class Ledger:
         self._counts_tokens = any(scope.counts_tokens for scope in scopes)
 
     @contextmanager
-    def holding(self, calls: int) -> Iterator[None]:
-        """Keep `calls` back from the caps while the block runs; they pay for the held-out report."""
-        self._held += calls
+    def holding(self, kept: Reserve) -> Iterator[None]:
+        """Keep calls back from the caps while the block runs; they pay for the held-out report."""
+        self._held = kept
         if self.share is not None:
-            self.share.hold(calls)
+            self.share.hold(kept.calls)
         try:
             yield
         finally:
-            self._held -= calls
+            self._held = Reserve()
             if self.share is not None:
                 self.share.report()
 
-    def set_aside(self, calls: int) -> None:
-        """Keep this many calls of the task role for later, see `BudgetScope.aside`; 0 releases them."""
-        for scope in {self._run, *self.scopes_of("task")}:
-            scope.set_aside(calls)
+    @contextmanager
+    def lending(self) -> Iterator[None]:
+        """Let calls use what is kept back while the block runs: without it there would be nothing to report on. Not
+        that of a budget of several ledgers."""
+        self._lent = True
+        try:
+            yield
+        finally:
+            self._lent = False
+
+    def set_aside(self, kept: Reserve) -> None:
+        """Keep these calls for later, see `BudgetScope.aside`; `Reserve()` releases them."""
+        for scope in {self._run, *self._scopes.values()}:
+            scope.set_aside(kept.of(scope.name))
+        if self.share is not None:
+            self.share.set_aside(kept.calls)
         self._wakeup.wake()
 
     def affords(self, role: str, calls: float) -> bool:
@@ -322,12 +352,12 @@ class Ledger:
         return waits
 
     def _kept(self, scope: BudgetScope) -> int:
-        """Number of calls kept back for the report, which are of the task role."""
-        return self._held if scope.name in ("", "task") else 0
+        """Number of calls kept back under a scope for the report."""
+        return 0 if self._lent else self._held.of(scope.name)
 
     def _passed(self) -> float:
         """Seconds since the start; 0 while caps on minutes do not apply."""
-        return self.seconds if self._held else 0.0
+        return self.seconds if self._held.calls else 0.0
 
     def _refuse(self, scope: BudgetScope, cap: str) -> NoReturn:
         """:raises BudgetExhausted: always."""

@@ -9,15 +9,22 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from protocols.data.formats import DELIMITERS
 from protocols.data.mapping import NO_TARGET, Fields
 from protocols.data.rows import Place, Row, Rows, text_lines
+from protocols.data.values.headers import doubt
+from protocols.errors import DataError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
 LONGEST_CELL = 2**31 - 1
+JUDGED = 500
+"""Most rows by which a header is judged."""
 
 
 class Dialect(NamedTuple):
@@ -35,18 +42,10 @@ def read_cells(path: Path, fields: Fields, delimiter: str) -> Rows:
     :raises DataError: the file cannot be read; with file, line and reason.
     """
     with _long_cells():
-        # A lone CR ends a row too, as in files of old spreadsheets.
-        lines = (part for _, line in text_lines(path) for part in re.split(r"(?<=\r)(?!\n)", line) if part)
-        first, above = next(lines, ""), 0
-        if said := SEPARATOR.fullmatch(first):
-            dialect, first, above = Dialect(said[1], False), next(lines, ""), 1
-        else:
-            dialect = _dialect(first, fields, delimiter)
-        rows = itertools.chain([first], lines)
-        reader = csv.reader(rows, delimiter=dialect.delimiter, strict=True, skipinitialspace=dialect.spaced)
+        reader, above = _reader(path, fields, delimiter)
         try:
             header = [name.strip() for name in next(reader, [])]
-            _check_header(header, fields, Place(str(path), above + 1))
+            _check_header(header, fields, Place(str(path), above + 1), reader)
             place = Place(str(path), above + reader.line_num + 1)
             for cells in reader:
                 if any(cell.strip() for cell in cells):
@@ -54,6 +53,48 @@ def read_cells(path: Path, fields: Fields, delimiter: str) -> Rows:
                 place = Place(str(path), above + reader.line_num + 1)
         except csv.Error as error:
             raise Place(str(path), above + max(1, reader.line_num)).error(f"not CSV: {error}") from None
+
+
+def doubt_of_header(path: Path, fields: Fields, delimiter: str) -> DataError | None:
+    """What to do about a first row that looks like an example; None if it looks like a header, or cannot be read.
+
+    :raises DataError: the file cannot be read as text.
+    """
+    with _long_cells(), suppress(csv.Error):
+        reader, above = _reader(path, fields, delimiter)
+        header = [name.strip() for name in next(reader, [])]
+        return _no_header(header, reader, Place(str(path), above + 1))
+    return None
+
+
+def _no_header(header: Sequence[str], below: Reader, place: Place) -> DataError | None:
+    if not (reason := doubt(header, _some(below))):
+        return None
+    return place.error(
+        f"the first row looks like an example and not like a header ({reason}), and would be lost; "
+        "put a row with the names of the columns above it, such as text,target"
+    )
+
+
+def _reader(path: Path, fields: Fields, delimiter: str) -> tuple[Reader, int]:
+    """A reader of the cells from the header on, and the number of lines above it."""
+    # A lone CR ends a row too, as in files of old spreadsheets.
+    lines = (part for _, line in text_lines(path) for part in re.split(r"(?<=\r)(?!\n)", line) if part)
+    first, above = next(lines, ""), 0
+    if said := SEPARATOR.fullmatch(first):
+        dialect, first, above = Dialect(said[1], False), next(lines, ""), 1
+    else:
+        dialect = _dialect(first, fields, delimiter)
+    rows = itertools.chain([first], lines)
+    return csv.reader(rows, delimiter=dialect.delimiter, strict=True, skipinitialspace=dialect.spaced), above
+
+
+def _some(reader: Reader) -> list[list[str]]:
+    """The next rows that are not empty, up to `JUDGED`, or to one that is not CSV."""
+    found: list[list[str]] = []
+    with suppress(csv.Error):
+        found.extend(cells for cells in itertools.islice(reader, JUDGED) if any(map(str.strip, cells)))
+    return found
 
 
 def _dialect(header: str, fields: Fields, usual: str) -> Dialect:
@@ -70,11 +111,14 @@ def _dialect(header: str, fields: Fields, usual: str) -> Dialect:
     return whole[0] if whole else max(found, key=lambda one: len(found[one]), default=Dialect(usual, False))
 
 
-def _check_header(header: Sequence[str], fields: Fields, place: Place) -> None:
+def _check_header(header: Sequence[str], fields: Fields, place: Place, below: Reader) -> None:
     names = [name for name in header if name]
+    missing = [column for column in fields.columns if column not in names]
+    if (missing or len(set(names)) < len(names)) and (problem := _no_header(header, below, place)):
+        raise problem
     if len(set(names)) < len(names):
         raise place.error(f"the header has a column twice: {', '.join(names)}"[:200])
-    if missing := [column for column in fields.columns if column not in names]:
+    if missing:
         there = ", ".join(names) or "nothing"
         nearest = difflib.get_close_matches(missing[0].lower(), [name.lower() for name in names], 1)
         like = next((name for name in names if [name.lower()] == nearest), names[-1] if names else "label")

@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from protocols.answers.ratings import LEVELS, is_number, level_of, levels_of
+from protocols.data.cutting import classes
 from protocols.data.mapping import NO_ID
 from protocols.data.rows import Place
 from protocols.errors import DataError
 from protocols.task import Example, Json, KindName, labels_of
+from protocols.text import toml_string
 
 Splits = Mapping[str, tuple[Example, ...]]
 IGNORE = f'if ids mean nothing, ignore them: fields.id = "{NO_ID}" under [task]'
@@ -101,8 +103,28 @@ def label_problems(
             if labels:
                 yield DataError(f"the {name} split has labels that task.labels lacks: {named}")
             else:
-                hint = "if train lacks it only by chance, name all labels: task.labels"
+                hint = f"if train lacks it only by chance, name all labels: task.labels{_listed(splits, kind)}"
                 yield DataError(f"the {name} split has labels that the train split lacks: {named}; {hint}")
+
+
+def all_labels(splits: Splits, kind: KindName) -> dict[str, bool]:
+    """All labels or types of the targets, those of a scale in order, and whether the train split has an example of
+    each; empty if it has one of every label, or the kind has no labels."""
+    found: dict[str, bool] = {}
+    for name in ("train", *(name for name in splits if name != "train")):
+        for label in sorted({label for example in splits[name] for label in classes(example, kind) if label.strip()}):
+            found.setdefault(level_of(label) if kind == "ordinal" else label, name == "train")
+    if kind == "ordinal":
+        between = levels_of(label for label, learnt in found.items() if learnt)
+        found |= {level: True for level in between}
+        found = {level: found.get(level, False) for level in levels_of(found)} or found
+    return {} if all(found.values()) else found
+
+
+def _listed(splits: Splits, kind: KindName) -> str:
+    """The value of `task.labels` that has all labels; "" if that is too long for a line."""
+    listed = ", ".join(map(toml_string, all_labels(splits, kind)))
+    return f" = [{listed}]" if len(listed) <= 200 else ""
 
 
 def _label(target: Json) -> list[str]:

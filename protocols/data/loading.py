@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from protocols.data import cells
 from protocols.data.checks import check_file
 from protocols.data.formats import PUBLISHED, Format, format_of
 from protocols.data.huggingface import SCHEME, read_huggingface
@@ -59,6 +60,17 @@ def load_examples(source: Source, split: str) -> tuple[Example, ...]:
         raise DataError(f"the {split} split is empty: the file holds no example", file=source.location)
     check_file(examples, places)
     return tuple(examples)
+
+
+def doubt_of_header(source: Source) -> DataError | None:
+    """What to do about a table whose first row looks like an example, which would be lost; None for any other file.
+
+    :raises DataError: the file cannot be read.
+    """
+    path = Path(source.location)
+    chosen = None if source.location.startswith(SCHEME) else source.format or format_of(path)
+    delimiter = {"csv": ",", "tsv": "\t"}.get(chosen or "")
+    return cells.doubt_of_header(path, source.fields, delimiter) if delimiter else None
 
 
 def raw_rows(path: Path) -> Rows:

@@ -65,9 +65,8 @@ class ModelJudge(ParsedMetric):
         """
         assert self._model is not None, "a judge is asked only in a run"
         shown = self._kind.show(answer)
-        request = ChatMessage("user", self.question(example, shown))
         for sample in range(TRIES):
-            reply = await self._model.complete(Request((request,), max_tokens=2048, sample=sample))
+            reply = await self._model.complete(self.request(example, shown, sample))
             try:
                 grade = read_grade(reply.text, reply.finish)
             except UnreadableReply:
@@ -75,6 +74,10 @@ class ModelJudge(ParsedMetric):
             reasons = grade.reasons or f"graded {grade.value:g} of {MOST}"
             return Judgement(grade.value / MOST, shown, reasons if grade.value < MOST else "")
         raise BadReply("the judge's reply has no last line such as Score: 7", model=self._model.name)
+
+    def request(self, example: Example, answer: str, sample: int = 0) -> Request:
+        """The request to the judge."""
+        return Request((ChatMessage("user", self.question(example, answer)),), max_tokens=2048, sample=sample)
 
     def question(self, example: Example, answer: str) -> str:
         """The text of the request to the judge; an example without a target has no reference."""

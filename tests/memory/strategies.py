@@ -56,7 +56,7 @@ json = st.recursive(
 sections = st.builds(Section, names, st.sampled_from(KINDS), texts, st.booleans())
 prompts = st.lists(sections, min_size=1, max_size=4, unique_by=lambda s: s.name).map(lambda s: Prompt(tuple(s)))
 usages = st.builds(Usage, numbers, numbers)
-of_models = st.dictionaries(texts, st.builds(OfModel, st.floats(0, 1), usages), max_size=2)
+of_models = st.dictionaries(texts, st.builds(OfModel, st.floats(0, 1), usages, st.none() | texts), max_size=2)
 outcomes = st.lists(
     st.builds(
         Outcome,

@@ -106,7 +106,13 @@ def _model(value: object) -> str | Named:
     if value is None or isinstance(value, bool | int | float | bytes | list | tuple):
         one = "; of all models, only models.task may be a list" if isinstance(value, list | tuple) else ""
         raise ValueError(f"name one model, in quotes{one}")
-    return value if isinstance(value, str) else as_own(value)
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.split(",")]
+        if len(parts) > 1 and all("/" in part for part in parts):
+            listed = ", ".join(f'"{part}"' for part in parts)
+            raise ValueError(f"{value} is one text; write several models, for models.task alone, as [{listed}]")
+        return value
+    return as_own(value)
 
 
 def _tabled(value: str | Named) -> object:

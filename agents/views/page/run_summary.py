@@ -238,6 +238,7 @@ class RunSummary:
             "reason": reason,
         }
         row = asdict(ending) | place
+        del row["models"]  # the page asks for them with the details
         self.points.append(row)
         if ending.value is not None:
             self._survivors[ending.assignment] = row

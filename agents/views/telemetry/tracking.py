@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -23,7 +23,7 @@ from agents.config.configuration import Configuration
 from agents.config.extensions import TRACKERS
 from agents.directory.run_directory import BEST, REPORT, RESULT
 from agents.history.progress import progress_of
-from agents.history.table import Row, row_of
+from agents.history.table import row_of
 from agents.results.result import Result
 from agents.ring.team import only
 from agents.run.search import Run
@@ -106,12 +106,20 @@ class _Telling:
         return one_line(without_password(text), LONGEST_REASON)
 
 
+class _Measured(NamedTuple):
+    """The figures of an assignment that has ended, by the envelope `cause`."""
+
+    cause: int
+    assignment: int
+    figures: Mapping[str, float]
+
+
 class _Watching:
     """One tracker at its work."""
 
     def __init__(self, name: str, make: Callable[[], Tracker], run: Run, telling: _Telling) -> None:
         self.name, self._make, self._run, self._telling = name, make, run, telling
-        self.send, self._rows = anyio.create_memory_object_stream[tuple[int, Row]](WAITING)
+        self.send, self._rows = anyio.create_memory_object_stream[_Measured](WAITING)
         self._turn = CapacityLimiter(1)
         self._raised, self.left = 0, False
 
@@ -135,10 +143,9 @@ class _Watching:
                         await self._call(partial(tracker.end, figures, files, failed=not results), at_the_end=True)
                         self.left = True
 
-    async def _follow(self, tracker: Tracker, rows: MemoryObjectReceiveStream[tuple[int, Row]]) -> None:
-        async for cause, row in rows:
-            figures = {name: float(value) for name in FIGURES if isinstance(value := row[name], int | float)}
-            await self._call(partial(tracker.measured, int(row["assignment"] or 0), figures), cause)
+    async def _follow(self, tracker: Tracker, rows: MemoryObjectReceiveStream[_Measured]) -> None:
+        async for cause, assignment, figures in rows:
+            await self._call(partial(tracker.measured, assignment, figures), cause)
             if self._raised >= FAILURES:
                 return
 
@@ -170,9 +177,11 @@ class _Rows:
             return
         best, ledger = self._progress.best, self._run.ledger
         row = row_of(ending, best.value if best else None, ledger.calls, ledger.tokens, ledger.dollars)
+        figures = {name: float(value) for name in FIGURES if isinstance(value := row[name], int | float)}
+        figures |= {f"value.{plain(name)}": value for name, value in ending.models.items()}
         for each in self._watching:
             try:
-                each.send.send_nowait((envelope.id, row))
+                each.send.send_nowait(_Measured(envelope.id, ending.assignment, figures))
             except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 continue  # it is too slow, or has been left alone
 
@@ -233,6 +242,19 @@ def summary(result: Result) -> Iterator[tuple[str, float]]:
     if result.dollars is not None:
         yield "dollars", result.dollars
     yield "seconds", result.seconds
+    for name, of in result.by_model.items():
+        yield from ((f"first.{plain(name)}", of.first), (f"best.{plain(name)}", of.best))
+        if of.test is not None:
+            yield from ((f"test_first.{plain(name)}", of.test.first), (f"test_best.{plain(name)}", of.test.best))
+            yield f"test_difference.{plain(name)}", of.test.difference
+        yield f"calls.{plain(name)}", of.spent.calls
+        if of.spent.dollars is not None:
+            yield f"dollars.{plain(name)}", of.spent.dollars
+
+
+def plain(model: str) -> str:
+    """The name of a model in that of a figure; a stroke would make a group of figures."""
+    return re.sub(r"[^\w.-]+", ".", model)
 
 
 def files_of(directory: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import get_args
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from agents.beginning.guess import Wishes
 from agents.beginning.sources import look
 from agents.check.doctor import diagnose
 from agents.config.configuration import build, load
-from agents.config.loading import load_task
+from agents.config.loading import doubts, load_task
 from agents.run.opening import read_inputs
 from protocols.errors import ConfigError, DataError, InputError
 from protocols.task import KindName
@@ -371,3 +372,46 @@ def test_the_error_names_the_file_that_was_given(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         begun(written(tmp_path / "d.csv", as_csv(table)))
     assert str(caught.value).startswith("d.csv: 3 examples")
+
+
+def test_a_file_without_a_header_begins_nothing_unless_a_column_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "tickets.csv", as_csv(rows()).partition("\n")[2])
+    with pytest.raises(DataError, match="the first row looks like an example"):
+        begun(path)
+    assert not (tmp_path / "out").exists()
+    made = begun(path, Wishes(target="billing"))
+    assert any("would be lost" in remark for remark in made.remarks)
+    configuration = load(made.configuration, [])
+    assert [line for line in doubts(configuration) if "tickets.csv:1: the first row looks like" in line]
+    warned = anyio.run(diagnose, made.configuration, [], {}, True)
+    assert [each.status for each in warned.findings if each.what == "data header"] == ["warning"]
+    assert not begun(written(tmp_path / "named.csv", as_csv(rows()))).remarks
+
+
+@pytest.mark.parametrize(
+    ("usual", "other", "labels"),
+    [
+        (["billing", "shipping"], 'returns, "late"', ["billing", "shipping", 'returns, "late"']),
+        (["1", "2", "4"], "5", ["1", "2", "3", "4", "5"]),
+    ],
+)
+def test_labels_that_train_lacks_are_named(tmp_path: Path, usual: list[str], other: str, labels: list[str]) -> None:
+    """Also where another split writes a known label in another way, which is the same label."""
+    name = "rating" if other == "5" else "label"
+    for split in ("train", "validation", "test"):
+        table = [{"text": f"{split} {n}", name: usual[n % len(usual)]} for n in range(24)]
+        if split == "test":
+            table[3][name], table[4][name] = other, usual[1].upper()
+        written(tmp_path / f"{split}.csv", as_csv(table))
+    made = begun(tmp_path)
+    text = made.configuration.read_text(encoding="utf-8")
+    assert tomllib.loads(text)["task"]["labels"] == labels
+    assert any(f"train has no example of {other}" in remark for remark in made.remarks)
+    assert list(read_inputs(load(made.configuration, [])).task.kind.labels) == labels
+    lines = [line for line in text.splitlines() if not line.startswith("labels = ")]
+    made.configuration.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(DataError) as refused:
+        load_task(load(made.configuration, []))
+    asked = re.search(r"task\.labels = (\[.*\])", str(refused.value))
+    assert asked, refused.value
+    assert tomllib.loads(f"labels = {asked[1]}")["labels"] == labels

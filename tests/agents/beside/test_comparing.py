@@ -22,7 +22,7 @@ from agents.directory.run_directory import JOURNAL, RESULT, TEST_SCORES, read_co
 from agents.results.kept_scores import read_scores
 from agents.results.prompt_diff import SectionChange
 from agents.run.opening import open_run
-from agents.run.scoring import score
+from agents.run.scoring import Scoring
 from agents.views.beside import cells
 from agents.views.page.comparison import comparison_page, write_comparison
 from protocols.errors import ConfigError, InputError, StorageFailed
@@ -215,7 +215,7 @@ async def test_a_prompt_file_answers_the_test_examples_of_the_run_beside_it(tmp_
     mine = tmp_path / "mine.txt"
     mine.write_text((ran / "first_prompt.txt").read_text("utf-8") + "\nBe brief.\n", "utf-8")
     beside = await foreground.compare([ran, mine], None, {}, Console(quiet=True))
-    scored = await score(read_configuration(ran), {}, mine, "test")
+    scored = await Scoring(read_configuration(ran), {}, mine, "test").score()
     first, other = beside.sides
     assert (beside.shared, first.directory, other.directory) == (scored.n, str(ran), str(mine))
     assert (other.first, other.best, other.value) == (None, scored.value, scored.value)

@@ -118,6 +118,28 @@ def test_the_names_of_runs_are_whole_where_room_is_short() -> None:
     assert all(name in shown.getvalue() for name in names)
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160, 250])
+def test_names_of_models_are_broken_at_their_parts_or_left_out(width: int) -> None:
+    """And a line is no longer than the terminal."""
+    models = ["openai/gpt-5-mini + anthropic/claude-haiku-4-5-20251001 + openai/llama-v3p1-405b-instruct", "local/x"]
+    runs = [
+        Listed(f"runs/a-{n}", "finished", "tickets of 2026", name, 0.5, 0.6, (0.5, 0.7), 0.7, 412, 1.2, 1.7e9)
+        for n, name in enumerate(models)
+    ]
+    shown = StringIO()
+    show_runs(Console(width=width, file=shown), runs)
+    header, *lines = shown.getvalue().splitlines()
+    assert all(len(line.rstrip()) <= width for line in (header, *lines))
+    assert all(run.directory in shown.getvalue() for run in runs)
+    assert ("begun" in header) == ("2023-11-1" in shown.getvalue())
+    if "model" in header:
+        start, end = header.index("model"), header.index("state")
+        told = "".join(line[start:end] for line in lines)
+        assert told.replace(" ", "") == "".join(models).replace(" ", "")
+        broken = [line[start:end].strip() for line in lines if line[start:end].strip()]
+        assert all(part.endswith(("/", "-", "+")) for part in broken[:-2]), broken
+
+
 async def test_a_foreign_folder_is_a_line_once(finished: Path) -> None:
     (finished.parent / "notes" / "deep" / "deeper").mkdir(parents=True)
     (finished.parent / "a file").write_text("x", encoding="utf-8")

@@ -14,7 +14,7 @@ from agents.check.doctor import diagnose
 from agents.check.findings import Diagnosis
 from agents.config.configuration import Configuration, load
 from agents.config.loading import load_first_prompt, load_task
-from agents.run.scoring import score
+from agents.run.scoring import Scoring
 from agents.views.chat import LONGEST
 from agents.views.diagnosis import show_diagnosis
 from protocols.errors import EditRejected, PromptError
@@ -222,10 +222,10 @@ async def test_what_a_judge_is_sent_is_shown_too(tmp_path: Path) -> None:
 
 async def test_who_scores_a_prompt_without_the_labels_is_told(tmp_path: Path) -> None:
     config = write_task(tmp_path, prompt=NO_LABELS)
-    scored = await score(load(config), {}, tmp_path / "prompt.txt", "validation")
+    scored = await Scoring(load(config), {}, tmp_path / "prompt.txt", "validation").score()
     assert "stand nowhere in the prompt" in scored.remarks[0]
     named = write_task(tmp_path / "named")
-    assert (await score(load(named), {}, tmp_path / "named" / "prompt.txt", "validation")).remarks == ()
+    assert (await Scoring(load(named), {}, tmp_path / "named" / "prompt.txt", "validation").score()).remarks == ()
 
 
 def test_a_closed_set_of_a_schema_or_of_a_reading_task_is_missed_like_labels(tmp_path: Path) -> None:

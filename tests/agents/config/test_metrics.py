@@ -17,7 +17,7 @@ from agents.forecast.composed import Asked
 from agents.forecast.estimate import estimate
 from agents.ring.evaluator import value_of
 from agents.run.opening import open_run
-from agents.run.scoring import score
+from agents.run.scoring import Scoring
 from memory.journals.reading import read_calls, read_journal
 from protocols.errors import ConfigError, DataError
 from protocols.messages import Evaluation, Outcome
@@ -277,7 +277,9 @@ async def test_a_judge_is_a_role_that_is_metered_cached_and_reported_like_others
             expectation = estimate(configuration, {}, run.task, run.first, {"critic": Asked(1, 1, 99)})
             result = await run.search()
             outcomes = [o for o in await run.forward(run.first, run.task.test) if isinstance(o, Outcome)]
-        scored = await score(configuration, {"OPENAI_API_KEY": "sk-x"}, tmp_path / "run" / "best_prompt.txt", "test")
+        scored = await Scoring(
+            configuration, {"OPENAI_API_KEY": "sk-x"}, tmp_path / "run" / "best_prompt.txt", "test"
+        ).score()
     assert result.test is not None
     expected = sum(n % 11 for n in range(SIZES["test"])) / 10 / SIZES["test"]
     assert result.test.first == pytest.approx(expected)

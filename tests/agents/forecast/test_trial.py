@@ -22,6 +22,7 @@ from agents.programs.trial import NOTE, Trial, unpack_trial
 from agents.prompting.retrieval_slots import open_slots
 from agents.run.opening import open_run
 from memory.journals.reading import read_notes
+from protocols.budget.ledger import Reserve
 from protocols.budget.prices import Price
 from protocols.errors import ConfigError
 from protocols.program import Call, Prompts
@@ -58,7 +59,7 @@ async def tried(configuration: Configuration, directory: Path) -> Trial:
     async with open_run(configuration, {}, directory) as run:
         await run.search()
         assert run.seen is not None
-        assert run._calls_of(10) == 30
+        assert run._reserve(10) == Reserve(30, 30)
     return unpack_trial(read_notes(directory / JOURNAL)[NOTE])
 
 

@@ -10,7 +10,7 @@ import pytest
 from agents.config.configuration import Configuration, load
 from agents.results.result import Result
 from agents.run.opening import open_run
-from agents.run.scoring import score
+from agents.run.scoring import Scoring
 from memory.journals.reading import read_calls
 from tests.agents.models.test_replies_over_the_wire import right
 from tests.small_task import PROMPT, SIZES, write_task
@@ -50,7 +50,7 @@ async def test_a_reply_has_the_tokens_of_its_kind_or_those_that_are_set(
 ) -> None:
     async with WireServer(right) as server:
         configuration = configured(tmp_path, server, way, *settings, prompt=prompt)
-        await score(configuration, ENVIRON, tmp_path / "prompt.txt", "validation")
+        await Scoring(configuration, ENVIRON, tmp_path / "prompt.txt", "validation").score()
         asked = [(call.body["max_tokens"], call.body["temperature"]) for call in server.received]
     assert asked == [(tokens, 0.0)] * N
 
@@ -59,7 +59,7 @@ async def test_a_reply_has_the_tokens_of_its_kind_or_those_that_are_set(
 async def test_a_model_that_thinks_keeps_its_room(tmp_path: Path, way: str) -> None:
     async with WireServer(right) as server:
         configuration = configured(tmp_path, server, way, f"providers.{way}.reply_tokens=700", "task.reply_tokens=9")
-        await score(configuration, ENVIRON, tmp_path / "prompt.txt", "validation")
+        await Scoring(configuration, ENVIRON, tmp_path / "prompt.txt", "validation").score()
         assert {call.body["max_tokens"] for call in server.received} == {700}
 
 
@@ -67,7 +67,7 @@ async def test_evaluate_asks_each_example_as_often_as_is_said_and_pays_once(tmp_
     async with WireServer(right) as server:
         configuration = configured(tmp_path, server, "openai", "search.repeats=3", "cache.path=cache.sqlite")
         for _ in range(2):
-            found = await score(configuration, ENVIRON, tmp_path / "prompt.txt", "validation")
+            found = await Scoring(configuration, ENVIRON, tmp_path / "prompt.txt", "validation").score()
             assert (found.value, found.n, server.stats.calls) == (1.0, N, 3 * N)
             assert set(Counter(call.raw for call in server.received).values()) == {3}
 
@@ -90,7 +90,7 @@ async def test_a_search_its_report_and_evaluate_ask_the_same(tmp_path: Path, rep
         configuration = configured(tmp_path, server, "openai", *settings)
         for split, value in (("validation", result.best.value), ("test", result.test and result.test.best)):
             best = tmp_path / "run" / "best_prompt.txt"
-            found = await score(configuration, ENVIRON, best, split)  # type: ignore[arg-type]
+            found = await Scoring(configuration, ENVIRON, best, split).score()  # type: ignore[arg-type]
             assert found.value == value
         assert server.stats.calls == paid
 

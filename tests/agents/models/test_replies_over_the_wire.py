@@ -13,7 +13,7 @@ from rich.console import Console
 from agents import foreground
 from agents.config.configuration import Configuration, load
 from agents.directory.run_directory import LOG
-from agents.run.scoring import Scored, score
+from agents.run.scoring import Scored, Scoring
 from agents.views.report import read_report, show_report, show_scored
 from tests.small_task import LABELS, SIZES, WORDS, write_task
 from tests.wire_server import Fault, WireServer
@@ -46,7 +46,7 @@ def body(way: str, content: object, finish: str) -> bytes:
 
 async def scored(folder: Path, way: str, server: WireServer) -> Scored:
     environ = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
-    return await score(configured(folder, server, way), environ, folder / "prompt.txt", "validation")
+    return await Scoring(configured(folder, server, way), environ, folder / "prompt.txt", "validation").score()
 
 
 THINKS = '<think>\nLabels: invoice, parcel, 退款. Perhaps <new>parcel</new>, {"label": "parcel"}.\n</think>\n\n'
@@ -151,5 +151,5 @@ async def test_a_parser_of_ones_own_is_given_the_reply_without_its_thought(
     monkeypatch.syspath_prepend(tmp_path)
     async with WireServer(lambda turns: f"{THINKS}{right(turns)}\nWhy not?") as server:
         configuration = configured(tmp_path, server, "openai", "task.parser=first:line")
-        found = await score(configuration, {"OPENAI_API_KEY": "k"}, tmp_path / "prompt.txt", "validation")
+        found = await Scoring(configuration, {"OPENAI_API_KEY": "k"}, tmp_path / "prompt.txt", "validation").score()
     assert found.value == 1.0

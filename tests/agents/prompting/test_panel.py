@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.prompting.forward import Concurrency, Forward, Result, over_models
+from agents.prompting.material import error_blocks
+from agents.prompting.records import record_of
 from agents.ring.evaluator import by_model, value_of
 from memory.journals.exchanges import Exchange
+from protocols.embedding import HashedNgrams
 from protocols.errors import AuthenticationFailed, BudgetExhausted, ModelError, ServerFailed
-from protocols.messages import Outcome
+from protocols.messages import OfModel, Outcome
 from protocols.metrics.match import Accuracy, MacroF1
 from protocols.metrics.weighted import Across, OverModels, Weighted
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
@@ -88,6 +91,7 @@ def test_the_outcome_of_all_models_is_made_of_those_of_each_alone(
             assert result.score == (mean(scores) if across == "mean" else min(scores))
             assert result.usage == sum((one.usage for one in outcomes), Usage())
             assert [of.value for of in result.models.values()] == scores
+            assert [of.answer for of in result.models.values()] == [one.answer for one in outcomes]
             worst = min(range(count), key=lambda place: (scores[place], outcomes[place].answer is not None))
             assert (result.reply, result.feedback) == (outcomes[worst].reply, outcomes[worst].feedback)
             assert result.model == [*alone][worst]
@@ -161,3 +165,17 @@ def test_the_smallest_window_of_a_panel_bounds_what_all_are_sent() -> None:
         spare(panel, request),
         math.inf,
     ]
+
+
+def test_a_critic_is_told_which_model_answered_what() -> None:
+    """Where the answers differ; and on how many examples each model was wrong."""
+    right, same = (OfModel(score, answer=answer) for score, answer in ((1.0, "amber"), (0.0, "blue")))
+    outcome = Outcome(
+        "h", {"text": "h 1"}, "amber", "blue", "blue", 0.5, "", models={"a": same, "b": right}, model="a"
+    )
+    said = "that was a; the scores are a 0.00, b 1.00, which answered amber"
+    assert f"Models: {said}" in record_of(outcome)
+    both = replace(outcome, models={"a": same, "b": same}, score=0.0)
+    assert "Models: that was a; the scores are a 0.00, b 0.00\n" in record_of(both)
+    text = "\n".join(piece.text for piece in error_blocks([outcome, both], HashedNgrams().vector)[0].pieces)
+    assert "Wrong by model: a on 2, b on 1." in text

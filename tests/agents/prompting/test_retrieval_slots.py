@@ -19,7 +19,7 @@ from agents.prompting.forward import Concurrency, Forward
 from agents.prompting.requests import show_example, show_inputs, show_turns
 from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, open_slots, places
 from agents.run.opening import open_run
-from agents.run.scoring import score
+from agents.run.scoring import Scoring
 from protocols.errors import DataError, PromptError
 from protocols.files import prompt_file
 from protocols.model import ChatMessage, Reply, Request
@@ -335,7 +335,7 @@ async def test_an_exported_prompt_scores_what_the_run_reported(
     assert result.length is not None
     assert [result.length.first, result.length.best] == lengths
     assert result.test is not None
-    scored = await score(configuration, {}, out / BEST_PROMPT, "test")
+    scored = await Scoring(configuration, {}, out / BEST_PROMPT, "test").score()
     assert (scored.value, scored.plain) == (result.test.best, ())
     assert (out / BEST_EXAMPLES).exists() == ("{examples" in section)
     assert (out / BEST_PASSAGES).exists() == ("{passages" in section)

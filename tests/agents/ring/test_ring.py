@@ -20,6 +20,7 @@ from agents.ring.agent import Agent
 from agents.ring.controller import SearchSettings
 from agents.ring.evaluator import RaceSettings
 from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Reserve
 from protocols.errors import (
     AuthenticationFailed,
     BadReply,
@@ -340,7 +341,7 @@ def test_a_cancelled_run_records_what_was_open(backend: str, after: int, width: 
 
 async def test_a_cap_ends_the_search_and_keeps_what_is_held_back() -> None:
     ring = Ring(settings=SearchSettings(4, 10_000), caps=Caps(calls=300))
-    with ring.ledger.holding(50):
+    with ring.ledger.holding(Reserve(50, 50)):
         assert await ring.run() == "budget: calls"
     assert ring.ledger.calls <= 250
     check_clean_end(ring)

@@ -20,7 +20,7 @@ from agents.results.finished import finished
 from agents.run.asking import ask
 from agents.run.grading import check_judge
 from agents.run.opening import open_run
-from agents.run.scoring import score
+from agents.run.scoring import Scoring
 from agents.views.report import show_scored
 from protocols.errors import ConfigError, InputError
 from tests.agents.run.preferring import PROMPT, SIZES, Turns, configuration, replying, search, shown, write
@@ -141,10 +141,10 @@ async def test_an_evaluation_compares_with_the_first_prompt_or_with_another_that
         usual = configuration(tmp_path, server.openai_url)
         against: dict[str, object] = {"metric": {"use": "preference", "against": "warm.txt"}}
         other = configuration(tmp_path, server.openai_url, task=against)
-        same = await score(usual, ENVIRON, tmp_path / "prompt.txt", "test")
+        same = await Scoring(usual, ENVIRON, tmp_path / "prompt.txt", "test").score()
         assert (same.value, same.calls, models.judged.total()) == (0.5, 2 * SIZES["test"], 0)
-        better = await score(usual, ENVIRON, warm, "test")
-        worse = await score(other, ENVIRON, tmp_path / "prompt.txt", "test")
+        better = await Scoring(usual, ENVIRON, warm, "test").score()
+        worse = await Scoring(other, ENVIRON, tmp_path / "prompt.txt", "test").score()
         asked = await ask(usual, ENVIRON, warm, "test-1")
         async with open_run(other, ENVIRON, tmp_path / "out") as run:
             result = await run.search()
@@ -174,10 +174,10 @@ async def test_repeats_are_compared_sample_by_sample_and_weights_add_up(tmp_path
     models = Counting()
     async with WireServer(models) as server:
         twice = configuration(tmp_path, server.openai_url, True, task=both, search={"repeats": 2})
-        first = await score(twice, ENVIRON, tmp_path / "prompt.txt", "test")
+        first = await Scoring(twice, ENVIRON, tmp_path / "prompt.txt", "test").score()
         assert not models.judged
         (tmp_path / "warm.txt").write_text(PROMPT.replace("Thank them.", "Be warm."), encoding="utf-8")
-        warm = await score(twice, ENVIRON, tmp_path / "warm.txt", "test")
+        warm = await Scoring(twice, ENVIRON, tmp_path / "warm.txt", "test").score()
     assert first.breakdown.metrics["preference"] == 0.5
     assert warm.breakdown.metrics["preference"] == pytest.approx(0.85)
     assert warm.value == pytest.approx(0.75 * 0.85 + 0.25 * warm.breakdown.metrics["contains"])
@@ -235,7 +235,7 @@ async def test_in_batches_each_prompt_and_the_opponent_are_asked_at_the_lower_pr
         async with open_run(batched, ENVIRON, None) as run:
             result = await run.search()
         sizes = [len(batch.lines) for batch in server.taken]
-        found = await score(batched, ENVIRON, tmp_path / "warm.txt", "test")
+        found = await Scoring(batched, ENVIRON, tmp_path / "warm.txt", "test").score()
         assert [len(batch.lines) for batch in server.taken[len(sizes) :]] == [SIZES["test"], SIZES["test"]]
     assert result.test is not None
     assert found.value == pytest.approx(result.test.best)

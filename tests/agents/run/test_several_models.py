@@ -163,14 +163,21 @@ def test_an_example_that_one_model_leaves_unanswered_is_unanswered(servers: tupl
     assert (scored["n"], scored["errors"], scored["reasons"]) == (23, 1, {"BadRequest": 1})
 
 
-def test_a_prompt_for_several_models_goes_on_and_moves_to_one(servers: tuple[WireServer, WireServer]) -> None:
-    config = written(servers)
+def test_a_prompt_for_several_models_goes_on_and_moves_to_others(servers: tuple[WireServer, WireServer]) -> None:
+    config = written(servers, across_models="worst")
     found("search", config, "--out", "run")
     new = save(Path("new.jsonl"), [row(n, "new") for n in range(30)])
     more = found("continue", "run", new, "--out", "more", "--set", "search.assignments=1")
     assert more["by_model"].keys() == set(BOTH)
     moved = found("transfer", "run", "--to", BOTH[1], "--assignments", 1, "--out", "moved")
     assert (moved["earlier"], moved["model"]) == (" + ".join(BOTH), BOTH[1])
+    repeated = [part for name in BOTH for part in ("--to", name)]
+    assert found("transfer", "run", *repeated, "--assignments", 0, "--out", "same")["model"] == " + ".join(BOTH)
+    listed = orjson.dumps([*reversed(BOTH)]).decode()
+    several = found("transfer", "moved", "--to", listed, "--assignments", 0, "--out", "back")
+    assert several["model"] == " + ".join(reversed(BOTH))
+    code, _, err = invoke("transfer", "moved", "--to", "openai/one,anthropic/two")
+    assert (code, 'as ["openai/one", "anthropic/two"]' in err) == (2, True)
     assert invoke("compare", "run", "more")[0] == 0
     code, _, err = invoke("compare", "run", "moved")
     assert (code, "are scored differently: models.task is" in err) == (2, True)
@@ -187,6 +194,9 @@ def test_a_prompt_for_several_models_goes_on_and_moves_to_one(servers: tuple[Wir
         ({"models": {"prompts": {"say": "openai/c"}}}, "models.prompts works with one alone"),
         ({"agents": {"evaluator": "mine:Evaluator"}}, "agents.evaluator works with one alone"),
         ({"task": {"metric": "preference", "rubric": "Kind."}}, "the metric preference works with one alone"),
+        ({"models": {"task": "openai/a"}, "search": {"across_models": "worst"}}, "models.task is openai/a alone"),
+        ({"models": {"task": ["openai/a"]}, "search": {"across_models": "worst"}}, "leave out search.across_models"),
+        ({"models": {"task": "openai/a, openai/b"}}, 'as ["openai/a", "openai/b"]'),
     ],
 )
 def test_what_several_models_cannot_have_is_refused_at_loading(

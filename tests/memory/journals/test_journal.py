@@ -21,7 +21,7 @@ from memory.journals.message_codec import BULKY, FIELDS, Reader, Writer
 from memory.journals.reading import read_calls, read_durable, read_journal, read_notes
 from memory.journals.schema import LOST, SCHEMA
 from protocols.budget.budget_scope import Caps
-from protocols.budget.ledger import Account, Books, Ledger, Saved
+from protocols.budget.ledger import Account, Books, Ledger, Reserve, Saved
 from protocols.errors import BudgetExhausted, CallTimeout, MemoryMismatch, ServerFailed, StorageFailed
 from protocols.messages import (
     Assignment,
@@ -334,7 +334,7 @@ async def test_an_attempt_that_may_not_be_sent_any_more_is_no_call(tmp_path: Pat
         queued = LimitedModel(RecordedModel(Flaky(None), journal, "task", lambda: 0.0), limiter, urgent=False)
         ticket = limiter.enter_now(ASKED, urgent=False)
         assert ticket
-        with ledger.holding(1):
+        with ledger.holding(Reserve(1, 1)):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(call, MeteredModel(queued, ledger, "task", queued=True))
                 await anyio.wait_all_tasks_blocked()

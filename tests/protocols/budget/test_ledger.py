@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.budget.budget_scope import BudgetScope, Caps, Cost, Notice
-from protocols.budget.ledger import Account, Books, Ledger, Saved
+from protocols.budget.ledger import Account, Books, Ledger, Reserve, Saved
 from protocols.budget.prices import Price, default_prices, undated
 from protocols.errors import BudgetExhausted, ModelError
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
@@ -120,7 +120,7 @@ def test_no_interleaving_exceeds_a_cap_and_the_books_are_the_models(
         scope.cancel()
 
     async def main() -> None:
-        with ledger.holding(held):
+        with ledger.holding(Reserve(held, held)):
             async with anyio.create_task_group() as tasks:
                 for _ in range(count):
                     tasks.start_soon(one, rng.choice(ROLES), rng.random() < 0.2, rng.randint(1, 300))
@@ -208,7 +208,7 @@ async def test_a_call_whose_minutes_pass_while_it_waits_for_the_limiter_is_not_s
         except BudgetExhausted as error:
             refused.append(error)
 
-    with ledger.holding(1):
+    with ledger.holding(Reserve(1, 1)):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call)
             tasks.start_soon(call)
@@ -281,7 +281,7 @@ async def test_what_is_reserved_and_not_spent_is_spent_by_those_who_wait(cap: st
 @pytest.mark.parametrize("caps", [Caps(calls=60), Caps(tokens=60_000), Caps(dollars=0.5)])
 async def test_what_is_held_back_pays_for_so_many_calls_later(caps: Caps) -> None:
     ledger = Ledger(caps, {"scripted": PRICE}, lambda: 0.0)
-    with ledger.holding(20):
+    with ledger.holding(Reserve(20, 20)):
         assert await until_refused(ledger, 4) >= 20
     assert await until_refused(ledger, 4) >= 20
 
@@ -290,7 +290,7 @@ async def test_caps_on_minutes_hold_only_while_the_search_does() -> None:
     now = 0.0
     ledger = Ledger(Caps(minutes=1), {}, lambda: now)
     model = MeteredModel(Oracle(), ledger, "task")
-    with ledger.holding(2):
+    with ledger.holding(Reserve(2, 2)):
         await model.complete(REQUEST)
         now = 60.0
         with pytest.raises(BudgetExhausted, match="1 minutes"):

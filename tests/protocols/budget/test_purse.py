@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from protocols.budget.amount import COUNTED, ZERO, Amount
 from protocols.budget.budget_scope import Caps, Notice
-from protocols.budget.ledger import Ledger
+from protocols.budget.ledger import Ledger, Reserve
 from protocols.budget.prices import Price
 from protocols.budget.purse import Answer, Authority, Keeper, Standing
 from protocols.budget.shared_budget import SharedBudget
@@ -203,12 +203,12 @@ def test_the_calls_of_several_processes_exceed_no_cap_and_nobody_waits_for_ever(
             share = budget.open()
             ledger = Ledger(Caps(), {"scripted": PRICE}, lambda: 0.0, share=share)
             model = MeteredModel(tills[number], ledger, "task")
-            with ledger.holding(held):
-                ledger.set_aside(aside)
+            with ledger.holding(Reserve(held, held)):
+                ledger.set_aside(Reserve(aside, aside))
                 async with anyio.create_task_group() as tasks:
                     for _ in range(rng.randint(1, 4)):
                         tasks.start_soon(one, model)
-                ledger.set_aside(0)
+                ledger.set_aside(Reserve())
                 await one(model)
             await one(model)
             share.close()

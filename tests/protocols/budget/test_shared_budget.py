@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.budget.budget_scope import Caps, Notice
-from protocols.budget.ledger import Ledger
+from protocols.budget.ledger import Ledger, Reserve
 from protocols.budget.shared_budget import SharedBudget
 from protocols.errors import BudgetExhausted, ModelError
 from protocols.model import ChatMessage, Request, Usage
@@ -59,12 +59,12 @@ def test_no_interleaving_exceeds_a_shared_cap_and_nobody_waits_for_ever(
     async def run(ledger: Ledger, till: Till) -> None:
         task, critic = (MeteredModel(till, ledger, role) for role in ("task", "critic"))
         assert ledger.share is not None
-        with ledger.holding(held):
-            ledger.set_aside(aside)
+        with ledger.holding(Reserve(held, held)):
+            ledger.set_aside(Reserve(aside, aside))
             async with anyio.create_task_group() as tasks:
                 for model in (task, task, critic):
                     tasks.start_soon(until_refused, model, rng.randrange(40))
-            ledger.set_aside(0)
+            ledger.set_aside(Reserve())
             await until_refused(task, aside)
         async with anyio.create_task_group() as tasks:
             for _ in range(2):
@@ -95,7 +95,7 @@ async def test_every_report_has_the_calls_that_were_kept_for_it(caps: Caps) -> N
     async def run(searches: int) -> None:
         ledger, oracle = opened(budget), Oracle(delay=shuffled(Random(searches)))
         model = MeteredModel(oracle, ledger, "task")
-        with ledger.holding(15), suppress(BudgetExhausted):
+        with ledger.holding(Reserve(15, 15)), suppress(BudgetExhausted):
             for _ in range(searches):
                 await model.complete(REQUEST)
         before = oracle.calls
@@ -136,7 +136,7 @@ async def test_minutes_and_notices_are_those_of_all() -> None:
     first, second = opened(budget), opened(budget)
     second.watch(heard.append)
     model = MeteredModel(Oracle(), first, "task")
-    with first.holding(1):
+    with first.holding(Reserve(1, 1)):
         await model.complete(REQUEST)
         now = 240.0
         await model.complete(REQUEST)

@@ -26,6 +26,7 @@ from memory.journals.reading import read_journal
 from protocols.errors import ConfigError
 from protocols.messages import Fault
 from tests.small_task import SETTINGS, write_task
+from tests.wire_server import WireServer
 
 pytestmark = pytest.mark.anyio
 KEY = "sk-0123456789abcdef"
@@ -190,7 +191,12 @@ def tracker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return name, kept
 
 
-ENVIRON = {"MLFLOW_TRACKING_URI": "sqlite:///mine.db", "WANDB_MODE": "offline", "OPENAI_API_KEY": KEY}
+ENVIRON = {
+    "MLFLOW_TRACKING_URI": "sqlite:///mine.db",
+    "WANDB_MODE": "offline",
+    "OPENAI_API_KEY": KEY,
+    "ANTHROPIC_API_KEY": KEY,
+}
 
 
 async def tracked(folder: Path, *observers: str, more: Mapping[str, Any] = {}, **tables: Any) -> Found:
@@ -222,6 +228,26 @@ async def test_a_run_is_one_entry_with_its_history(tmp_path: Path, tracker: tupl
     assert entry.status == "FINISHED"
     assert (entry.parameters["task.name"], entry.parameters["search.alpha"]) == (found.result.task, "0.3")
     assert KEY not in str(entry)
+
+
+async def test_several_models_have_their_own_figures(tmp_path: Path, tracker: tuple[str, Kept]) -> None:
+    name, kept = tracker
+    async with WireServer(lambda turns: "invoice") as one, WireServer(lambda turns: "parcel") as two:
+        found = await tracked(
+            tmp_path,
+            name,
+            more={"assignments": 0, "headroom": False},
+            models={"default": "embedded", "task": ["openai/a", "anthropic/b:2"]},
+            providers={"openai": {"base_url": one.openai_url}, "anthropic": {"base_url": two.url}},
+        )
+    [entry] = kept.values()
+    models = found.result.by_model
+    assert {key: value for key, value in entry.metrics[0][1].items() if key.startswith("value.")} == {
+        "value.openai.a": models["openai/a"].first,
+        "value.anthropic.b.2": models["anthropic/b:2"].first,
+    }
+    assert entry.summary["result.test_best.openai.a"] == pytest.approx(1 / 3)
+    assert entry.summary["result.calls.anthropic.b.2"] == models["anthropic/b:2"].spent.calls == two.stats.calls
 
 
 async def test_a_tracker_that_fails_is_left_alone_and_on_record(tmp_path: Path, tracker: tuple[str, Kept]) -> None:
