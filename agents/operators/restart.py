@@ -45,9 +45,9 @@ class Restart(Writer):
         told = "; ".join(
             f"{one.name} ({USES[one.kind]}; {limit.rstrip('.').lower()})"
             for one in parts
-            if (limit := at_most(most_words(one, assignment.prompt, task, calls), task))
+            if (limit := at_most(most_words(one, assignment.prompt, task, calls), assignment.prompt, task))
         )
-        text = self.instruction({"parts": told, **clauses(task)})
+        text = self.instruction({"parts": told, **clauses(task, assignment.prompt)})
         places = f"\n{SEVERAL}" if calls else ""
         return f"{text}{places}\n{''.join(kept(one, task) for one in parts)}{self._form(parts[0].name)}"
 

@@ -125,9 +125,13 @@ class Writer:
         section, calls = assignment.prompt[assignment.section], calls_of(assignment.prompt, assignment.outcomes)
         most = words or most_words(section, assignment.prompt, context.task, calls)
         most = int(min(most, within(assignment, context)))
-        told = {"part": section.name, "use": USES[section.kind], **clauses(context.task, section, calls)}
+        told = {
+            "part": section.name,
+            "use": USES[section.kind],
+            **clauses(context.task, assignment.prompt, section, calls),
+        }
         text = self.instruction(told, inner(section, calls))
-        limit = at_most(most, context.task)
+        limit = at_most(most, assignment.prompt.of(section.prompt), context.task)
         limit = limit.replace(".", " each.") if self.texts > 1 else limit
         place = f"\n{place_of(section, calls)}" if calls else ""
         return f"{text}{place}\n{kept(section, context.task)}{limit}\n{self.form}"
@@ -256,20 +260,24 @@ def written(text: str, question: str, assignment: Assignment, context: Context, 
     return assignment.prompt.edit(name, text, context.task.placeholders)
 
 
+def explains(section: Section, prompt: Prompt) -> bool:
+    """Whether the section explains the answers: definitions do, and the task if no definitions section of its prompt
+    can be edited."""
+    beside = prompt.of(section.prompt)
+    return section.kind == "definitions" or (
+        section.kind == "task" and not any(s.kind == "definitions" and not s.frozen for s in beside)
+    )
+
+
 def longest(section: Section, prompt: Prompt, task: Task, calls: Calls | None = None) -> int:
     """Maximum number of tokens of a section's new text, at four tokens for three words."""
     return max(estimate_tokens(section.text), 4 * most_words(section, prompt, task, calls) // 3)
 
 
 def most_words(section: Section, prompt: Prompt, task: Task, calls: Calls | None = None) -> int:
-    """Maximum number of words of a section's new text. The task section also explains the answers if no definitions
-    section of its prompt can be edited. `calls`: of a program with several prompts."""
-    beside = prompt.of(section.prompt)
-    defines = section.kind == "definitions" or (
-        section.kind == "task" and not any(s.kind == "definitions" and not s.frozen for s in beside)
-    )
+    """Maximum number of words of a section's new text. `calls`: of a program with several prompts."""
     most = WORDS.get(section.kind, 0)
-    if defines:
+    if explains(section, prompt):
         most += DEFINITIONS + words_each(task) * len(() if inner(section, calls) else explained(task))
     if section.kind == "tool":
         most += EACH_FIELD * section.text.count("\n")
@@ -287,14 +295,16 @@ def within(assignment: Assignment, context: Context) -> float:
     return room if room == math.inf else max(1, 3 * int(room) // 4)
 
 
-def clauses(task: Task, section: Section | None = None, calls: Calls | None = None) -> dict[str, str]:
-    """The clauses of an instruction that depend on the kind of task and section, and on whether there are answers to
-    explain, which only the prompt of a program does whose reply is the answer."""
+def clauses(task: Task, prompt: Prompt, section: Section | None = None, calls: Calls | None = None) -> dict[str, str]:
+    """The clauses of an instruction that depend on the kind of task and of the section, None for several, and on
+    whether it has answers to explain, which in a program only the prompt has whose reply is the answer."""
     apart = section is not None and inner(section, calls)
-    closed = bool(explained(task)) and not apart
-    each = at_most(words_each(task), task).rstrip(".").lower()
+    explaining = section is None or explains(section, prompt)
+    closed = bool(explained(task)) and explaining and not apart
+    beside = prompt if section is None else prompt.of(section.prompt)
+    each = at_most(words_each(task), beside, task).rstrip(".").lower()
     return {
-        "clause": writing_clause(task, section.kind if section else None, apart),
+        "clause": writing_clause(task, section.kind if section else None, explaining, apart),
         "cover": COVER if closed else "",
         "unharmed": UNHARMED if section is not None and section.text else "",
         "explain": EXPLAIN.replace("{each}", each) if closed else "",

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from protocols.prompt import Kind
+from protocols.prompt import Kind, Section
 from protocols.task import MANY, KindName, Task
 from protocols.text import TOKEN, UNSPACED
 
-WRITING: Mapping[KindName, str] = {
+EXPLAINING: Mapping[KindName, str] = {
     "multilabel": "For each label say when it applies, also beside others, and what looks like it and is none.",
     "ordinal": "For each level say what an input of it has that the level below lacks.",
     "ner": "For each type say what is one, then where it begins and ends, then what looks like one and is none.",
+}
+"""Advice for a text that explains the answers, by the kind of task."""
+WRITING: Mapping[KindName, str] = {
     "reading": (
         "Keep answering and abstaining in balance (there is no answer in {empty} of {train} training examples), and "
         "spans as short as they may be."
     ),
     "generation": "Content first, then form; one model answer tells more than a list of adjectives.",
 }
-"""Advice for writing a text, by the kind of task."""
+"""Advice for any other text, by the kind of task."""
 EXPLAIN = (
     "Explain every answer in its general sense, {each} each, so that cases which the examples do not show find their "
     "place, too; where two are near, say in a line of its own what decides between them."
@@ -33,8 +36,9 @@ UNHARMED = "Keep word for word what nothing speaks against, such as lines on ans
 """Advice for rewriting an existing text."""
 SECTIONS: Mapping[Kind, str] = {
     "reasoning": (
-        "Write steps to be carried out in the reply before the answer, and end with a check; nothing that serves one "
-        "example alone, and nothing on the form of the answer that other parts say."
+        "Write steps to be carried out before the answer: in the reply, if its form and its tokens leave room for "
+        "them, and else in thought. End with a check; nothing that serves one example alone, and nothing on the form "
+        "of the answer that other parts say."
     ),
     "reminders": "Only the two or three rules that are broken most often, in words as few as possible.",
     "tool": (
@@ -67,13 +71,14 @@ JUDGED = "What do the reasons of the scores have in common, and what do the best
 """Advice for a critic of a task without targets."""
 
 
-def writing_clause(task: Task, section: Kind | None = None, inner: bool = False) -> str:
-    """Advice for writing a section of this kind; None: several sections. `inner`: it belongs to a prompt of a program
-    whose reply is not the answer, for which the advice by the kind of task makes no sense."""
+def writing_clause(task: Task, section: Kind | None, explains: bool, inner: bool = False) -> str:
+    """Advice for writing a section of this kind; None: several sections. `explains`: whether what is written explains
+    the answers. `inner`: it belongs to a prompt of a program whose reply is not the answer, for which the advice by
+    the kind of task makes no sense."""
     text = SECTIONS.get(section, "") if section else ""
     if not text and not inner:
         empty = sum(example.target == [] for example in task.train)
-        text = WRITING.get(task.kind.name, "")
+        text = WRITING.get(task.kind.name, "") or (EXPLAINING.get(task.kind.name, "") if explains else "")
         text = text.replace("{empty}", str(empty)).replace("{train}", str(len(task.train)))
     return text
 
@@ -99,10 +104,12 @@ def reading_clause(task: Task) -> str:
 
 CHARACTER = re.compile(f"[{UNSPACED}]")
 """A character of a script without spaces."""
+BRACED = re.compile(r"\{[^{}\n]*\}")
+"""A placeholder, which is in no language."""
 PER_WORD = 2
 """Characters of a script without spaces that count as one word."""
 SCRIPT_OF = 20
-"""Training examples from which a task's script is determined."""
+"""Training examples from which the script is determined if the prompt has no text."""
 
 
 def count_words(text: str) -> int:
@@ -112,9 +119,15 @@ def count_words(text: str) -> int:
     return max(len(text.split()), len(found) - characters + characters // PER_WORD)
 
 
-def at_most(words: int, task: Task) -> str:
-    """A limit as a sentence: in words, or in characters if most of the task's script has no spaces."""
-    texts = "".join("".join(example.inputs.values()) for example in task.train[:SCRIPT_OF])
-    if 2 * len(CHARACTER.findall(texts)) > len(texts):
+def at_most(words: int, beside: Iterable[Section], task: Task) -> str:
+    """A limit as a sentence: in characters if the prompt, whose sections are `beside` the one to be written, is in a
+    script without spaces, else in words. The language of the inputs and of the answers may be another; that of the
+    inputs decides where a prompt has no text."""
+    own = "\n".join(BRACED.sub("", section.text) for section in beside)
+    for answer in task.answers:
+        own = own.replace(answer, "")
+    data = "".join("".join(example.inputs.values()) for example in task.train[:SCRIPT_OF])
+    text = "".join(filter(str.isalpha, own)) or data
+    if 2 * len(CHARACTER.findall(text)) > len(text):
         return f"At most {PER_WORD * words} characters."
     return f"At most {words} words."

@@ -344,6 +344,47 @@ def test_what_explains_the_answers_has_room_for_each(count: int) -> None:
     assert most_words(bare["task"], bare, task) >= words
 
 
+@pytest.mark.parametrize(
+    ("prompt", "unit"),
+    [
+        ("Sort it. Labels: 付款, 包裹, 登录", "words"),
+        ("请选择一个标签：{answers}。", "characters"),
+        ("", "characters"),
+    ],
+)
+@pytest.mark.parametrize("operator", [Describe(), Restart()], ids=["describe", "restart"])
+async def test_limits_are_in_the_unit_of_the_prompts_language_and_not_of_the_inputs(
+    operator: Operator, prompt: str, unit: str
+) -> None:
+    train = tuple(replace(example, inputs={"text": "我想付款" * 9}) for example in TASK.train)
+    frame = Section("input", "task", "{text}", frozen=True)
+    made = Prompt(
+        (*(Section(s.name, s.kind, prompt if s.name == "task" else "") for s in PROMPT if s.name != "input"), frame)
+    )
+    section = WHOLE if isinstance(operator, Restart) else "definitions"
+    said = await asked(operator, replace(assignment(section, prompt=made), partners=()), replace(TASK, train=train))
+    assert {*re.findall(r"at most \d+ (words|characters)", said.lower())} == {unit}
+
+
+async def test_only_what_explains_the_answers_is_told_to_cover_them_and_how() -> None:
+    """A task of forty words beside definitions has no room for a line on each."""
+    targets: Sequence[Json] = [{"person": ["Ada"], "place": ["Rome"]}, {}]
+    train = tuple(Example(f"t{n}", {"text": f"amber {n}"}, targets[n % 2]) for n in range(8))
+    kind = TASK_KINDS["ner"](dict.fromkeys(("train", "validation", "test"), train))
+    task = replace(TASK, train=train, kind=kind)
+    failed = tuple(Outcome(e.id, e.inputs, kind.show(e.target), "{}", None, 0.0, "missed") for e in train)
+    bare = Prompt(tuple(section for section in PROMPT if section.kind != "definitions"))
+    for operator, section, prompt, told in (
+        (SelfReflection(), "task", PROMPT, False),
+        (SelfReflection(), "task", bare, True),
+        (SelfReflection(), "definitions", PROMPT, True),
+        (ChainOfThought(), "reasoning", PROMPT, False),
+    ):
+        said = await asked(operator, replace(assignment(section, failed, prompt), partners=()), task)
+        assert ("A list must cover every answer" in said) == told
+        assert ("For each type say" in said) == told
+
+
 OPTIONS = "Who is the oldest? {story} Options: (A) Ann (B) Ben (C) Cid"
 
 
