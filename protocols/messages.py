@@ -130,7 +130,8 @@ class Assignment:
     others; None in old journals, where `partners` were told to all. `edited`: the prompt that a person has made, or
     that the phase which shrinks the result has cut: no operator's work. In that phase `scores` are those of the
     prompt that it began with. `tried`: the last edits of this section that were measured, oldest first. `review`: if
-    the edit wins its race, it waits for a person's `Accept` or `Reject`.
+    the edit wins its race, it waits for a person's `Accept` or `Reject`. `twins`: assignments in flight of the same
+    operator, section and parent; None in old journals.
     """
 
     assignment: int
@@ -148,6 +149,7 @@ class Assignment:
     tried: tuple[Tried, ...] = ()
     best: float | None = None
     review: bool = False
+    twins: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

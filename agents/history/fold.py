@@ -131,8 +131,8 @@ class Fold:
     def _compare(self, envelope: Envelope) -> None:
         told = envelope.message
         decided = self.said.popleft()[0] if self.said else None
-        if isinstance(told, Assignment) and isinstance(decided, Assignment) and told.best is None:
-            told = replace(told, best=decided.best, partners=decided.partners)  # of an earlier release
+        if isinstance(told, Assignment) and isinstance(decided, Assignment):
+            told = _completed(told, decided)
         if decided != told and (told, decided) != CAPPED:
             raise ReplayDiffers(_difference(told, decided), envelope=envelope.id)
         self.made += 1
@@ -179,6 +179,13 @@ def _furthest(journal: Path, assignment: int) -> Envelope | None:
         if not (isinstance(envelope.message, Evaluation) and envelope.message.cut):
             latest = envelope
     return latest
+
+
+def _completed(told: Assignment, decided: Assignment) -> Assignment:
+    """An assignment of the journal with what earlier releases did not write."""
+    if told.best is None:
+        told = replace(told, best=decided.best, partners=decided.partners)
+    return replace(told, twins=decided.twins) if told.twins is None else told
 
 
 def _difference(told: Message, decided: Message | None) -> str:

@@ -32,7 +32,17 @@ from agents.prompting.requests import (
     show_prompt,
 )
 from agents.prompting.retrieval_slots import places
-from agents.prompting.wording import BESIDE, COVER, EXPLAIN, UNHARMED, at_most, count_words, explained, writing_clause
+from agents.prompting.wording import (
+    ANOTHER,
+    BESIDE,
+    COVER,
+    EXPLAIN,
+    UNHARMED,
+    at_most,
+    count_words,
+    explained,
+    writing_clause,
+)
 from memory.judgement import Judged
 from protocols.concurrency.threads import in_thread
 from protocols.embedding import HashedNgrams
@@ -134,7 +144,8 @@ class Writer:
         limit = at_most(most, assignment.prompt.of(section.prompt), context.task)
         limit = limit.replace(".", " each.") if self.texts > 1 else limit
         place = f"\n{place_of(section, calls)}" if calls else ""
-        return f"{text}{place}\n{kept(section, context.task)}{limit}\n{self.form}"
+        another = ANOTHER if assignment.twins else ""
+        return f"{text}{place}\n{kept(section, context.task)}{another}{limit}\n{self.form}"
 
     def instruction(self, values: Mapping[str, str], inner: bool = False) -> str:
         """The instruction, with `values` in place of their names in braces. `inner`: for a prompt of a program whose

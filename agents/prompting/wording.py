@@ -34,6 +34,11 @@ COVER = "A list must cover every answer and not only those that failed."
 """Advice for lists of answers to explain."""
 UNHARMED = "Keep word for word what nothing speaks against, such as lines on answers without errors."
 """Advice for rewriting an existing text."""
+ANOTHER = (
+    "Another version of this part is being written in reply to the same request: take another approach than the "
+    "first that comes to mind, not only other words.\n"
+)
+"""Told if the same request is being answered at this moment."""
 SECTIONS: Mapping[Kind, str] = {
     "reasoning": (
         "Write steps to be carried out before the answer: in the reply, if its form and its tokens leave room for "

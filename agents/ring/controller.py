@@ -395,6 +395,8 @@ class Controller:
         self._chooser.timetable.issue(operator)
         partners = self.archive.partners(parent) if operator != SHRINK else ()
         best = max(map(mean, (parent.scores, *(partner.scores for partner in partners))))
+        what = operator, section, parent.candidate
+        twins = sum((other.operator, other.section, other.parent) == what for other in self.open.values())
         assignment = Assignment(
             assignment=self.issued,
             operator=operator,
@@ -411,6 +413,7 @@ class Controller:
             tried=self.history.tried(section),
             best=best,
             review=self._settings.review and operator != SHRINK,
+            twins=twins,
         )
         self.open[assignment.assignment] = assignment
         return assignment

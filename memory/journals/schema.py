@@ -48,7 +48,8 @@ sections. 9 brought the Critic's diagnosis and its doubts, what was tried, draft
 candidate shares with its parent; the phase that shrinks the result, and what replies took; the aims of a search.
 10 told partners only to operators that combine, and the best score to all, and wrote a diagnosis once. 11 brought the
 steps of programs, 12 the swaps of their prompts, 13 what was asked and answered, 14 edits that wait for a
-person, 15 several models that answer a task, 16 whose reply an outcome has, 17 what each of several models answered.
+person, 15 several models that answer a task, 16 whose reply an outcome has, 17 what each of several models answered,
+and how many assignments alike were in flight.
 
 A change of the messages is a new version, too: entries must be read with the meaning that they were written with."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"

@@ -385,6 +385,12 @@ async def test_only_what_explains_the_answers_is_told_to_cover_them_and_how() ->
         assert ("For each type say" in said) == told
 
 
+@pytest.mark.parametrize("twins", [None, 0, 1, 3])
+async def test_a_request_that_is_being_answered_asks_for_another_approach(twins: int | None) -> None:
+    said = await asked(SelfReflection(), replace(assignment("definitions"), partners=(), twins=twins))
+    assert ("take another approach" in said) == bool(twins)
+
+
 OPTIONS = "Who is the oldest? {story} Options: (A) Ann (B) Ben (C) Cid"
 
 

@@ -57,6 +57,8 @@ def test_describe_begins_restart_comes_with_every_plateau_and_short_instruction_
         nonlocal described, restarted
         for message in answers:
             assert isinstance(message, Assignment)
+            alike = [(one.operator, one.section, one.parent) for one in open_now]
+            assert message.twins == alike.count((message.operator, message.section, message.parent))
             open_now.append(message)
             if described < TIMES:
                 assert (message.operator, message.section) == ("describe", "definitions")
