@@ -20,8 +20,7 @@ from agents.check import doctor
 from agents.check.findings import Diagnosis
 from agents.config.configuration import Configuration
 from agents.config.loading import remarks
-from agents.directory.begun_with import as_begun
-from agents.directory.run_directory import named, read_configuration
+from agents.directory.run_directory import read_configuration
 from agents.history.progress import progress_of
 from agents.history.replay import Replayed, replay
 from agents.models.budget import caps, kept_prices
@@ -85,8 +84,7 @@ async def train(
 
     :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
     """
-    begun = await in_thread(as_begun, configuration, named(configuration, directory))
-    if ended := await in_thread(finished, begun, directory):
+    if ended := await in_thread(finished, configuration, directory):
         return Trained(*ended, already=True)
     session = Session(environ, console, verbosity, quotas)
     async with session.opened(configuration, directory, port) as run:

@@ -7,7 +7,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from agents.archive.guard import Guard
 from agents.config.reading import explain, misfits, override, read
@@ -46,6 +46,7 @@ class Configuration(Table):
     cache: CacheTable = CacheTable()
     memory: MemoryTable = MemoryTable()
     run: RunTable = RunTable()
+    _width: int | None = PrivateAttr(None)
 
     def path(self, path: Path | str) -> Path:
         """Resolve a path of the configuration relative to its folder."""
@@ -79,10 +80,23 @@ class Configuration(Table):
         assignments are needed to use all calls (docs/decisions/throughput.md); with even more, too many would be
         chosen before the earlier ones have taught anything.
         """
-        if self.search.width is not None or self.models.answering == EMBEDDED:
-            return self.search.width or LEAST_WIDTH
+        if (width := self.settled_width) is not None:
+            return width
+        if self.models.answering == EMBEDDED:
+            return LEAST_WIDTH
         least = min(LEAST_WIDTH, max(2, self.allowed // 2))
         return min(MOST_WIDTH, max(least, self.allowed // 4))
+
+    @property
+    def settled_width(self) -> int | None:
+        """The width as configured, or else that of the run; None: it follows from other settings."""
+        return self._width if self.search.width is None else self.search.width
+
+    def with_width(self, width: int | None) -> Configuration:
+        """This configuration in a run whose width is known, if none is configured. It is not written anywhere."""
+        made = self.model_copy()
+        made._width = width
+        return made
 
     @property
     def guard(self) -> Guard | None:

@@ -25,11 +25,7 @@ def as_begun(configuration: Configuration, directory: Path | None) -> Configurat
         task = configuration.task.model_copy(update={"overlay": (directory / LABELS).absolute()})
         configuration = configuration.model_copy(update={"task": task})
     record = find(directory)
-    width = record.meaning.get(WIDTH) if record and configuration.search.width is None else None
-    if width is not None:
-        search = configuration.search.model_copy(update={"width": width})
-        configuration = configuration.model_copy(update={"search": search})
-    return configuration
+    return configuration.with_width(record.meaning.get(WIDTH)) if record else configuration
 
 
 def later_labels(configuration: Configuration, directory: Path) -> str:

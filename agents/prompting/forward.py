@@ -14,6 +14,7 @@ import anyio
 
 from agents.programs.running import Draw, Running
 from agents.prompting.asking import TEMPERATURE, program_limit, task_request
+from agents.prompting.records import BEGUN
 from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
 from memory.journals.exchanges import Exchange, told, worst
 from protocols.concurrency.threads import in_thread
@@ -38,8 +39,6 @@ Hear = Callable[[Prompt, Exchange], None]
 Enough = Callable[[int, Result], bool]
 """Takes a question's index and its result; returns whether to stop asking."""
 T = TypeVar("T")
-BEGUN = 200
-"""Most characters that are kept of the answer of each of several models."""
 
 
 @dataclass(slots=True)

@@ -17,6 +17,8 @@ LINE = 80
 """Most characters shown of the answer of another model."""
 NO_ANSWER = "nothing that could be read"
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
+BEGUN = 200
+"""Most characters that are kept of the answer of each of several models."""
 
 
 def record_of(outcome: Outcome, tokens: int = ROOM, inside: Sequence[str] = ()) -> str:
@@ -42,7 +44,7 @@ def record_of(outcome: Outcome, tokens: int = ROOM, inside: Sequence[str] = ()) 
 def _of_models(outcome: Outcome) -> Iterator[str]:
     """The score of each of several models, with its answer where that is not the one of the record."""
     for name, of in outcome.models.items():
-        other = of.answer is not None and not (outcome.answer or "").startswith(of.answer)
+        other = of.answer is not None and of.answer != (outcome.answer or "")[:BEGUN]
         yield f"{name} {of.value:.2f}" + (f", which answered {one_line(once(of.answer or ''), LINE)}" * other)
 
 

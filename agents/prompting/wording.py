@@ -35,10 +35,10 @@ COVER = "A list must cover every answer and not only those that failed."
 UNHARMED = "Keep word for word what nothing speaks against, such as lines on answers without errors."
 """Advice for rewriting an existing text."""
 ANOTHER = (
-    "Another version of this part is being written in reply to the same request: take another approach than the "
-    "first that comes to mind, not only other words.\n"
+    "Another version of this part, written for the same purpose, is being tried at this moment: take another "
+    "approach than the first that comes to mind, not only other words.\n"
 )
-"""Told if the same request is being answered at this moment."""
+"""Told if an edit by the same operator of the same section and parent is in flight."""
 SECTIONS: Mapping[Kind, str] = {
     "reasoning": (
         "Write steps to be carried out before the answer: in the reply, if its form and its tokens leave room for "
@@ -109,6 +109,8 @@ def reading_clause(task: Task) -> str:
 
 CHARACTER = re.compile(f"[{UNSPACED}]")
 """A character of a script without spaces."""
+FROM_DATA = frozenset[Kind]({"examples", "knowledge"})
+"""Kinds of sections whose texts are in the language of the data."""
 BRACED = re.compile(r"\{[^{}\n]*\}")
 """A placeholder, which is in no language."""
 PER_WORD = 2
@@ -128,7 +130,7 @@ def at_most(words: int, beside: Iterable[Section], task: Task) -> str:
     """A limit as a sentence: in characters if the prompt, whose sections are `beside` the one to be written, is in a
     script without spaces, else in words. The language of the inputs and of the answers may be another; that of the
     inputs decides where a prompt has no text."""
-    own = "\n".join(BRACED.sub("", section.text) for section in beside)
+    own = "\n".join(BRACED.sub("", section.text) for section in beside if section.kind not in FROM_DATA)
     for answer in task.answers:
         own = own.replace(answer, "")
     data = "".join("".join(example.inputs.values()) for example in task.train[:SCRIPT_OF])

@@ -10,6 +10,7 @@ from agents.archive.aims import setting_of
 from agents.archive.ends import ALL_MADE, ALLOWANCES, INTERRUPTED, end_in_words
 from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus, load_first_prompt, load_task
+from agents.directory.begun_with import as_begun
 from agents.directory.intact import check_there
 from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.directory.run_directory import CONFIGURATION, RESULT, named, read_document, usable
@@ -34,6 +35,7 @@ def finished(configuration: Configuration, directory: Path | None) -> tuple[Path
     if directory is None or record is None:
         return None
     check_there(directory)
+    configuration = as_begun(configuration, directory)
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
     check_fingerprint(

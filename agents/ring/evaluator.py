@@ -206,7 +206,7 @@ class Evaluator:
         """
         candidate, race = heard.candidate, heard.race
         questions = [(candidate.prompt, self._task.validation[index]) for index in heard.order]
-        async with self._kept(candidate, "validation") as forward, self._paid(race, len(questions)) as answered:
+        async with self._kept(candidate, "validation") as forward, self._affordable(race, len(questions)) as answered:
             with self._counted(race):
 
                 def take(place: int, result: Result) -> bool:
@@ -242,8 +242,8 @@ class Evaluator:
         return self._funds.lending() if first and self._funds else nullcontext()
 
     @asynccontextmanager
-    async def _paid(self, race: Race | None, answers: int) -> AsyncIterator[Callable[[], None]]:
-        """Begin when the caps can pay for the race; yields what counts an answer."""
+    async def _affordable(self, race: Race | None, answers: int) -> AsyncIterator[Callable[[], None]]:
+        """Wait until the caps can pay for the race; yields a callback, to be called for each answer."""
         if race is None or self._funds is None:
             yield lambda: None
             return

@@ -29,7 +29,7 @@ from agents.directory.run_directory import (
 from agents.directory.shared_caps import keep_shared_caps
 from agents.directory.watching import Watcher
 from agents.forecast.least import check_caps, check_length
-from agents.forecast.rounds import in_rounds
+from agents.forecast.rounds import narrowed
 from agents.history.controllers import new_selector
 from agents.models.accounts import Accounts
 from agents.models.budget import keep_prices, open_ledger
@@ -166,9 +166,7 @@ def _prepared(
     if shared and directory and find(directory) is None and (cap := shared.lacks(takes)):
         shared.refuse(cap)
         raise BudgetExhausted(cap, shared.limit_of(cap), shared.name)
-    width = in_rounds(begun, given.task, takes).search.width
-    search = configuration.search.model_copy(update={"width": width})
-    configuration = configuration.model_copy(update={"search": search})
+    configuration = configuration.with_width(narrowed(begun, given.task, takes).settled_width)
     counts = resume_fingerprint(configuration, given.task, load_corpus(configuration), given.first)
     for name in {*roles(configuration).values()}:
         import_for(name, model_settings(configuration.provider(name)))

@@ -179,7 +179,7 @@ class Run:
         self.bus.tap(journal.append)
         await in_thread(self.steering.take_up, self.directory)
         self.bus.tap(self.steering.observe)
-        self.bus.tap(self._conclude)
+        self.bus.tap(self._keep_for_shrinking)
         self.journal = journal
         if not self.resumed:
             await journal.learned(AIMS, self.steering.aims.pack())
@@ -230,7 +230,7 @@ class Run:
             at_once=RACING * self.configuration.allowed,
             racers=self.configuration.width,
         )
-        funds = Funds(self.ledger, lambda: calls_per_example(self.configuration, self.seen))
+        funds = Funds(self.ledger, self._reserve)
         self.evaluator = Evaluator(self.forward, self.task, race, settings.seed, self._keep, self.waiting, funds)
         own = critic_instruction(self.configuration)
         critic = Critic(open_model("critic"), self.task, credit, own) if table.criticises else Silent()
@@ -403,14 +403,15 @@ class Run:
         :raises Exception: see `search`.
         """
         resumed = self._resumption if self.resumed else None
-        if self.controller.first is not None:
+        waiting = (envelope.message for envelope in self.opening.unanswered)
+        if self.controller.first is not None or any(isinstance(message, Evaluation) for message in waiting):
             self._set_aside()
         listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
-    async def _conclude(self, envelope: Envelope) -> None:
-        """Set budget aside for shrinking the result once the first prompt is evaluated, which needs all there is; and
-        release it once shrinking begins."""
+    async def _keep_for_shrinking(self, envelope: Envelope) -> None:
+        """The first prompt's evaluation may use the whole budget; after it, keep some for shrinking, until that
+        begins."""
         match envelope.message:
             case Evaluation() as evaluation if evaluation.assignment == FIRST:
                 self._set_aside()

@@ -117,10 +117,14 @@ class BudgetScope:
         """Whether so many more calls fit under the caps, at the average cost so far; the cap on minutes is not looked
         at. `held`: as of `obstacle`."""
         for cap in self.limits.keys() - {"minutes"}:
-            each = 1.0 if cap == "calls" else self.used(cap) / self.calls if self.calls else 0.0
+            each = 1.0 if cap == "calls" else self.average(cap)
             if calls * each > self.room(cap, held):
                 return False
         return True
+
+    def average(self, cap: str) -> float:
+        """What a call has cost on average so far: tokens or dollars; 0 before the first."""
+        return float(getattr(self.spent, cap)) / self.calls if self.calls else 0.0
 
     def used(self, cap: str) -> float:
         """The spending under a cap; not under the cap on minutes."""

@@ -227,9 +227,11 @@ class Ledger:
             self.share.set_aside(kept.calls)
         self._wakeup.wake()
 
-    def affords(self, role: str, calls: float) -> bool:
-        """Whether the caps leave room for so many more calls of a role, see `BudgetScope.affords`."""
-        return all(scope.affords(calls, self._kept(scope)) for scope in self.scopes_of(role))
+    def affords(self, need: Reserve) -> bool:
+        """Whether the caps leave room for so many more calls, see `BudgetScope.affords`."""
+        scopes = [(self._run, need.calls), *((scope, need.of(name)) for name, scope in self._scopes.items())]
+        scopes += [(self.share, need.calls)] if self.share else []
+        return all(scope.affords(calls, self._kept(scope)) for scope, calls in scopes if calls)
 
     def most(self, model: str, request: Request) -> Cost:
         """The highest possible cost of an attempt; `NOTHING` without a cap on it, to save measuring the messages."""

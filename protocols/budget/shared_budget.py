@@ -185,6 +185,13 @@ class Share(BudgetScope):
     def overspent(self, most: Cost) -> str:
         return self.budget.overspent(most) if self.budget.wallet is None else ""
 
+    def affords(self, calls: float, held: int) -> bool:
+        # Limits that another process hands out in blocks say nothing of what the whole budget has left.
+        return self.budget.wallet is not None or super().affords(calls, held)
+
+    def average(self, cap: str) -> float:
+        return super().average(cap) if self.calls else self.budget.answers.average(cap)
+
     def used(self, cap: str) -> float:
         return self.budget.used(cap)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.config.configuration import Configuration, build
-from agents.forecast.rounds import NARROWEST, ROUNDS, in_rounds
+from agents.forecast.rounds import LEAST_WIDTH, ROUNDS, narrowed
 from protocols.budget.amount import Amount
 from tests.world import TASK
 
@@ -43,20 +43,26 @@ def test_the_width_is_what_the_concurrency_gives_or_less(
     budget: dict[str, Any], of_task: dict[str, Any], assignments: int
 ) -> None:
     configuration = configured(budget=budget | {"roles": {"task": of_task}}, assignments=assignments)
-    width = in_rounds(configuration, TASK, TAKES).search.width
-    assert width is not None
-    assert NARROWEST <= width <= configuration.width
-    assert width == NARROWEST or width * ROUNDS <= assignments
+    width = narrowed(configuration, TASK, TAKES).width
+    assert LEAST_WIDTH <= width <= configuration.width
+    assert width == LEAST_WIDTH or width * ROUNDS <= assignments
     calls = min(table.get("calls", 10**9) for table in (budget, of_task))
-    assert width == NARROWEST or width * ROUNDS * len(TASK.validation) / 2 <= calls
+    assert width == LEAST_WIDTH or width * ROUNDS * len(TASK.validation) / 2 <= calls
 
 
 def test_without_caps_and_with_many_assignments_the_concurrency_decides() -> None:
     configuration = configured(assignments=10**6)
-    assert in_rounds(configuration, TASK, TAKES).search.width == configuration.width == 64
+    assert narrowed(configuration, TASK, TAKES).width == configuration.width == 64
 
 
 @pytest.mark.parametrize("given", [{"model": "openai/m", "width": 40}, {"model": "embedded"}])
 def test_a_width_that_is_set_stays_and_the_simulator_has_its_own(given: dict[str, Any]) -> None:
     configuration = configured(budget={"calls": ANSWERS + 1}, assignments=1, **given)
-    assert in_rounds(configuration, TASK, TAKES) is configuration
+    assert narrowed(configuration, TASK, TAKES) is configuration
+
+
+def test_the_width_of_a_run_is_written_nowhere_and_one_that_is_configured_counts() -> None:
+    configuration = configured()
+    assert configuration.with_width(3).width == 3
+    assert configuration.with_width(3).model_dump() == configuration.model_dump()
+    assert configured(width=7).with_width(3).width == 7

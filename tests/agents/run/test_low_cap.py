@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.config.configuration import load
+from agents.results.finished import finished
 from agents.run.opening import open_run
 from tests.small_task import LABELS, SIZES, WORDS, write_task
 from tests.wire_server import WireServer
@@ -71,5 +72,7 @@ async def test_a_search_of_few_assignments_is_narrow_and_keeps_its_width(
     config, provider = write_task(tmp_path, tables=tables), reached("http://127.0.0.1:9/v1", 64)
     async with open_run(load(config, provider), {}, tmp_path / "run") as run:
         assert run.controller.width == width
-    async with open_run(load(config, [*provider, "search.assignments=1000"]), {}, tmp_path / "run") as run:
+    more = load(config, [*provider, "search.assignments=1000"])
+    assert finished(more, tmp_path / "run") is None
+    async with open_run(more, {}, tmp_path / "run") as run:
         assert run.controller.width == width

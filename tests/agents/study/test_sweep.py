@@ -75,6 +75,21 @@ def directories(path: Path) -> set[str]:
     return {p.name for p in (path.parent / "out").iterdir() if p.is_dir()}
 
 
+async def test_a_sweep_whose_width_follows_from_other_settings_is_not_made_twice(tmp_path: Path) -> None:
+    """Four assignments make a search narrow, which is no other configuration."""
+    path = write_grid(tmp_path)
+    search = {"assignments": 4, "operators": ["few_shot"], "critique": 12, "prefer": "best", "shrink": 0}
+    write_task(tmp_path / "task", tables={"search": search})
+    async with WireServer(lambda turns: "parcel") as server:
+        settings = ("models.default=openai/m", f"providers.openai.base_url={server.openai_url}")
+        rows = {row.cell: as_json(row) for row in await finish(path, *settings, environ=KEY)}
+        made = server.stats.calls
+        again = {row.cell: as_json(row) for row in await finish(path, *settings, environ=KEY)}
+        assert server.stats.calls == made
+    assert again == rows
+    assert all(row["error"] is None for row in rows.values())
+
+
 async def test_every_cell_is_run_once_and_those_without_a_result_go_on(tmp_path: Path) -> None:
     path = write_grid(tmp_path)
     rows = await finish(path)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from protocols.budget.budget_scope import NOTHING, Caps
 from protocols.budget.funds import Funds
-from protocols.budget.ledger import Ledger
+from protocols.budget.ledger import Ledger, Reserve
 from protocols.errors import BudgetExhausted
 from protocols.model import Usage
 
@@ -25,7 +25,7 @@ async def ended(caps: Caps, answers: int, lengths: list[int], calls: int, seed: 
     `calls`. Which ended as they should, and how many others were running when one was cut off."""
     ledger, rng = Ledger(caps, {}, lambda: 0.0), Random(seed)
     funds, account, scopes = (
-        Funds(ledger, lambda: float(calls)),
+        Funds(ledger, lambda many: Reserve(many * calls, many * calls)),
         ledger.account("task", "m"),
         ledger.scopes_of("task"),
     )
@@ -90,10 +90,10 @@ def test_a_cap_on_tokens_is_judged_by_what_calls_have_cost(tokens: int) -> None:
     """Once a first race has shown what a call takes; before that nothing is known, and all may begin."""
     ledger = Ledger(Caps(tokens=tokens), {}, lambda: 0.0)
     account, scopes = ledger.account("task", "m"), ledger.scopes_of("task")
-    assert ledger.affords("task", 1e6)
+    assert ledger.affords(Reserve(10**6))
     ledger.reserve(scopes, NOTHING)
     ledger.send(account, scopes, NOTHING)
     ledger.settle(account, scopes, NOTHING, EACH, False)
     left = (tokens - EACH.total) // EACH.total
-    assert ledger.affords("task", left)
-    assert not ledger.affords("task", left + 1)
+    assert ledger.affords(Reserve(left))
+    assert not ledger.affords(Reserve(left + 1))
