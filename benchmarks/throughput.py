@@ -208,11 +208,14 @@ async def measure(subject: str, url: str, width: int, calls: int) -> Row:
 
 
 async def ring(url: str, width: int, calls: int) -> Row:
-    """A search of about so many calls, from its first evaluation to its held-out report."""
+    """A search of about so many calls, from its first evaluation to its held-out report; as wide as a long one,
+    though it has few assignments."""
     assignments = max(1, calls // (SIZES["validation"] + 50) - 1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        configuration = search_configuration(url, width, folder, {"assignments": assignments})
+        configuration = search_configuration(
+            url, width, folder, {"assignments": assignments, "width": max(8, width // 4)}
+        )
         async with open_run(configuration, {}, folder / "run") as run:
 
             async def body() -> int:
