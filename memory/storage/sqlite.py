@@ -35,6 +35,7 @@ REASONS = {
     "SQLITE_CORRUPT": "damaged; restore a copy, or move it away to begin a new one; of a memory, `memory export` "
     "saves what can be read",
     "SQLITE_NOTADB": "damaged, or no SQLite database; restore a copy, or move it away to begin a new one",
+    "SQLITE_IOERR_SHM": "no room for the index of its log, or the disk failed; make room, and start again",
     "SQLITE_IOERR": "the disk failed to read or write; check it and start again",
 }
 

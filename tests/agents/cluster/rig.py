@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import socket
 import tempfile
@@ -24,7 +25,7 @@ from agents.cluster.shipping import shipping
 from agents.cluster.starting import joined, without_reports
 from agents.study.grid import Grid
 from agents.study.sweep import Row
-from tests.small_task import LABELS, write_task
+from tests.small_task import LABELS, WORDS, write_task
 from tests.wire_server import Stats, WireServer
 
 SETTINGS = "".join(
@@ -172,14 +173,20 @@ def decided(row: Row) -> dict[str, object]:
 
 
 def answer(turns: Sequence[tuple[str, str]]) -> str:
-    """A function of the request alone."""
+    """A function of the request alone. The higher the number that a prompt thinks of, the more inputs it answers
+    right, so that some edits win their races."""
     said = "\n".join(text for _, text in turns)
     mark = int.from_bytes(hashlib.blake2b(said.encode(), digest_size=4).digest(), "big")
     if "<new> and </new>" in said:
         return f"<new>Which of {', '.join(LABELS)} is it? Think of {mark % 1000}.</new>"
     if "<critique> and </critique>" in said:
         return "<critique>\n[task] more skill\n</critique>"
-    return LABELS[mark % len(LABELS)]
+    asked = turns[-1][1]
+    right = next(place for place, label in enumerate(LABELS) if WORDS[label] in asked)
+    number = int.from_bytes(hashlib.blake2b(asked.encode(), digest_size=4).digest(), "big") % 1000
+    thought = re.search(r"Think of (\d+)", said)
+    wrong = number > 300 + (int(thought[1]) // 2 if thought else 0)
+    return LABELS[(right + wrong) % len(LABELS)]
 
 
 def asking(port: int) -> tuple[str, ...]:
