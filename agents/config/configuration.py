@@ -82,15 +82,15 @@ class Configuration(Table):
         """
         if (width := self.settled_width) is not None:
             return width
-        if self.models.answering == EMBEDDED:
-            return LEAST_WIDTH
         least = min(LEAST_WIDTH, max(2, self.allowed // 2))
         return min(MOST_WIDTH, max(least, self.allowed // 4))
 
     @property
     def settled_width(self) -> int | None:
-        """The width as configured, or else that of the run; None: it follows from other settings."""
-        return self._width if self.search.width is None else self.search.width
+        """The width as configured, or else that of the run, or of the simulator; None: it follows from other
+        settings."""
+        simulated = LEAST_WIDTH if self.models.answering == EMBEDDED else None
+        return self.search.width or self._width or simulated
 
     def with_width(self, width: int | None) -> Configuration:
         """This configuration in a run whose width is known, if none is configured. It is not written anywhere."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from agents.config.configuration import Configuration
 from agents.config.loading import corrections, overlay_file
-from agents.directory.resume_fingerprint import WIDTH
 from agents.directory.run_directory import LABELS, find
+from agents.ring.controller import WIDTH
 from protocols.data.overlay import Correction
 from protocols.errors import DataError
 

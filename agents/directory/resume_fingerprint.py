@@ -14,6 +14,7 @@ from agents.config.loading import opponent_of
 from agents.config.metrics import against
 from agents.config.own_instructions import instructions
 from agents.config.roles import roles
+from agents.ring.controller import WIDTH
 from protocols.errors import ConfigError
 from protocols.files import prompt_file
 from protocols.prompt import Prompt
@@ -58,7 +59,6 @@ BEFORE: Final[Mapping[str, Any]] = {
 }
 """Values that describe the behaviour of earlier releases, which did not have these settings."""
 FIRST = "the first prompt"
-WIDTH = "search.width"
 
 
 def resume_fingerprint(

@@ -70,7 +70,7 @@ def least(configuration: Configuration, task: Task, first: Prompt, known: Mappin
     judged = _judged(configuration, task, examples, known)
     times = repeats * models
     return Least(
-        calls=repeats * models * len(costs),
+        calls=times * len(costs),
         tokens=tokens + 2 * (longest.longest + longest.reply),
         dollars=dollars if known_price else None,
         longest=longest.longest,

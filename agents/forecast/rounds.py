@@ -8,13 +8,12 @@ from typing import Final
 from agents.config.configuration import Configuration
 from agents.config.metrics import calls_per_example, verdicts_per_example
 from protocols.budget.amount import COUNTED, Amount
-from protocols.providers.catalogue import EMBEDDED
 from protocols.task import Task
 
 ROUNDS: Final = 5
 """Minimum number of rounds: assignments that are allowed and can be paid for, divided by the width. Those in flight
 together do not build on each other: with ten in flight and calls for twelve, all are edits of the first prompt."""
-LEAST_WIDTH: Final = 2
+LEAST_NARROWED: Final = 2
 SHARE_ASKED: Final = 0.5
 """Share of validation that an assignment is run on, on average: an edit that loses its race about 0.3, one that wins
 all of it and the Critic's examples besides."""
@@ -23,10 +22,10 @@ all of it and the Critic's examples besides."""
 def narrowed(configuration: Configuration, task: Task, takes: Amount) -> Configuration:
     """The configuration with a width that leaves the search ROUNDS: no wider than follows from the concurrency. As it
     is, if the width is settled. `takes`: the least that a run takes, as from `check_caps`."""
-    if configuration.settled_width is not None or configuration.models.answering == EMBEDDED:
+    if configuration.settled_width is not None:
         return configuration
     payable = min((configuration.search.assignments, *_payable(configuration, task, takes)))
-    return configuration.with_width(min(configuration.width, max(LEAST_WIDTH, int(payable / ROUNDS))))
+    return configuration.with_width(min(configuration.width, max(LEAST_NARROWED, int(payable / ROUNDS))))
 
 
 def _payable(configuration: Configuration, task: Task, takes: Amount) -> Iterator[float]:

@@ -67,8 +67,8 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Calls kept for later: `calls` in all, of which the roles `task` and `judge` make so many. They are kept under
-    the caps of the run and of those who make them."""
+    """Calls kept for later, or needed: `calls` in all, of which the roles `task` and `judge` make so many. They are
+    kept under the caps of the run and of those who make them."""
 
     calls: int = 0
     task: int = 0

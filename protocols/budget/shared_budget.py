@@ -190,7 +190,12 @@ class Share(BudgetScope):
         return self.budget.wallet is not None or super().affords(calls, held)
 
     def average(self, cap: str) -> float:
-        return super().average(cap) if self.calls else self.budget.answers.average(cap)
+        return super().average(cap) if self._known is self else self._known.average(cap)
+
+    @property
+    def _known(self) -> BudgetScope:
+        """Whose calls tell what an answer costs: those of all ledgers, as long as this has none."""
+        return self if self.calls else self.budget.answers
 
     def used(self, cap: str) -> float:
         return self.budget.used(cap)
@@ -251,9 +256,8 @@ class Share(BudgetScope):
         self.budget.keep(before, self.kept)
 
     def _of(self, calls: int, last: bool = True) -> Amount:
-        """Calls at the average cost of answers so far, of all ledgers if this has none; with room for the `last`,
-        which may cost as much as any."""
-        known: BudgetScope = self if self.calls else self.budget.answers
+        """Calls at the average cost of answers so far, with room for the `last`, which may cost as much as any."""
+        known = self._known
         if not (calls and known.calls):
             return Amount(calls)
         tokens, dollars = (calls * part / known.calls for part in known.spent)

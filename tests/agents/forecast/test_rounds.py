@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.config.configuration import Configuration, build
-from agents.forecast.rounds import LEAST_WIDTH, ROUNDS, narrowed
+from agents.forecast.rounds import LEAST_NARROWED, ROUNDS, narrowed
 from protocols.budget.amount import Amount
 from tests.world import TASK
 
@@ -44,10 +44,10 @@ def test_the_width_is_what_the_concurrency_gives_or_less(
 ) -> None:
     configuration = configured(budget=budget | {"roles": {"task": of_task}}, assignments=assignments)
     width = narrowed(configuration, TASK, TAKES).width
-    assert LEAST_WIDTH <= width <= configuration.width
-    assert width == LEAST_WIDTH or width * ROUNDS <= assignments
+    assert LEAST_NARROWED <= width <= configuration.width
+    assert width == LEAST_NARROWED or width * ROUNDS <= assignments
     calls = min(table.get("calls", 10**9) for table in (budget, of_task))
-    assert width == LEAST_WIDTH or width * ROUNDS * len(TASK.validation) / 2 <= calls
+    assert width == LEAST_NARROWED or width * ROUNDS * len(TASK.validation) / 2 <= calls
 
 
 def test_without_caps_and_with_many_assignments_the_concurrency_decides() -> None:
