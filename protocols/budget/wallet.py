@@ -34,6 +34,7 @@ class Wallet:
         self._serial = incarnation * INCARNATIONS
         self._answer = Answer()
         self._wanted: Amount | None = None
+        self._asked: Amount | None = None  # what was wanted in the standing that was told last
         self._promised: Amount | None = None
         self._refused: dict[tuple[Phase, str], float] = {}
         self._low = dict.fromkeys(COUNTED, 0.0)
@@ -125,7 +126,7 @@ class Wallet:
         standing = self._standing()
         if standing == replace(self._said, serial=standing.serial):
             return
-        self._said, self._serial = standing, standing.serial
+        self._said, self._serial, self._asked = standing, standing.serial, self._wanted
         for cap in self._capped:  # what is given back is not used until the answer comes
             self._budget.limits[cap] = min(self._budget.limits[cap], standing.holds.of(cap))
         self._take(await self._purse.exchange(self.name, standing))
@@ -138,7 +139,11 @@ class Wallet:
             self._take(answer)
 
     def _take(self, answer: Answer) -> None:
-        """Follow an answer, unless it is older than what was said or heard last."""
+        """Follow an answer, unless it is older than what was said or heard last.
+
+        It answers what was asked; another call may have become the wanted one since. That one is woken with all
+        others, and asks again.
+        """
         if answer.serial != self._serial or answer.version <= self._answer.version:
             return
         self._answer, said = answer, self._said
@@ -146,12 +151,12 @@ class Wallet:
             self._budget.limits[cap] = answer.granted.of(cap)
         for cap in self._capped:
             self._low[cap] = LOW * self._free(cap)
-        if answer.refused and self._wanted:
-            self._refused[Phase(said.phase), answer.refused] = self._wanted.of(answer.refused)
+        if answer.refused and self._asked:
+            self._refused[Phase(said.phase), answer.refused] = self._asked.of(answer.refused)
         if answer.refused:
-            self._wanted = None
-        elif self._wanted and all(said.needs.of(cap) <= answer.granted.of(cap) for cap in self._capped):
-            self._wanted, self._promised = None, self._wanted
+            self._wanted = self._asked = None
+        elif self._asked and all(said.needs.of(cap) <= answer.granted.of(cap) for cap in self._capped):
+            self._wanted, self._asked, self._promised = None, None, self._asked
         if answer.pressed:
             self._stirred.set()
         self._budget.wakeup.wake()
