@@ -3,7 +3,8 @@
 Searches every task on a language model. Each assignment goes to one of the operators, all as likely, and to one of
 the sections that it can edit. There are two first prompts: `bare`, the default sections with nothing in them but the
 labels; and `wordy`, in which every section has a text, some of it useless, and the worked examples stand first,
-farthest from the input. `--model` answers the task, `--writer` is the critic's and the operators'; `--set` is that of
+farthest from the input. For a kind of task other than classification there is one: `bare`, PromptFlow's own layout
+for the kind. `--model` answers the task, `--writer` is the critic's and the operators'; `--set` is that of
 run.py.
 
 Printed as Markdown for each operator, over all searches: the mean paired gain of its edits that were raced, each
@@ -12,9 +13,9 @@ same of the edits of the first prompt alone, which mend it before anything else 
 (hundredths) with a 95 % interval, by bootstrap over the searches, since what one search earns is not independent.
 Then how its assignments ended, and the tokens of its own calls, an assignment. The test splits are not read.
 
-A line of `operators.jsonl` is a search; one that is there is not made again, so that the same command goes on. The
-corpus of rag is the training split, a passage for each example. Tasks are folders that hold `train.jsonl`,
-`validation.jsonl` and `test.jsonl` of a classification task with the one field `text`.
+A line of `operators.jsonl` is a search; one that is there is not made again, so that the same command goes on. Tasks
+are folders that hold `train.jsonl`, `validation.jsonl` and `test.jsonl`; a classification task has the one field
+`text`, and its training split is the corpus of rag, a passage for each example.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ Weighed = Sequence[tuple[float, float]]
 """Values of one search, each with its weight."""
 Start = Literal["bare", "wordy"]
 STARTS: tuple[Start, ...] = get_args(Start)
+LABELS = "classification"
 ENDINGS = ("survived", "lost", "unreadable", "rejected", "inapplicable")
 HEAD = ("operator", "gain [95 %]", "reward [95 %]", "reward at first [95 %]", "n", *ENDINGS, "other", "tokens")
 
@@ -144,17 +146,23 @@ def read_earned(directory: Path) -> tuple[Earned, ...]:
 
 def configuration(task: Path, start: Start, seed: int, options: argparse.Namespace, folder: Path) -> Configuration:
     """All settings that are not the benchmark's are the defaults; what it needs is written to `folder`."""
-    drawn = material(task, "classification", Sizes(options.train, options.validation, 1, options.labels), seed).task
+    found = material(task, options.kind, Sizes(options.train, options.validation, 1, options.labels), seed)
+    drawn = found.task
     for split in ("train", "validation", "test"):
         examples: Sequence[Example] = getattr(drawn, split)
         rows = [{"id": e.id, "input": dict(e.inputs), "target": e.target} for e in examples]
         (folder / f"{split}.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-    prompt_file.save(first_prompt(drawn.train, start), folder / "prompt.txt")
-    passages = [{"text": f"{show_text(example.target)}: {example.inputs['text']}"} for example in drawn.train]
-    (folder / "corpus.jsonl").write_bytes(b"".join(orjson.dumps(passage) + b"\n" for passage in passages))
     splits = {split: f"{split}.jsonl" for split in ("train", "validation", "test")}
+    about = {"name": task.name, "kind": options.kind, **splits}
+    first = found.first
+    if options.kind == LABELS:
+        first = first_prompt(drawn.train, start)
+        passages = [{"text": f"{show_text(example.target)}: {example.inputs['text']}"} for example in drawn.train]
+        (folder / "corpus.jsonl").write_bytes(b"".join(orjson.dumps(passage) + b"\n" for passage in passages))
+        about["corpus"] = "corpus.jsonl"
+    prompt_file.save(first, folder / "prompt.txt")
     tables: dict[str, Any] = {
-        "task": {"name": task.name, "corpus": "corpus.jsonl", **splits},
+        "task": about,
         "prompt": {"file": "prompt.txt"},
         "models": {"default": options.writer or options.model, "task": options.model},
         "search": {
@@ -250,7 +258,7 @@ def parse(told: Mapping[str, Any]) -> Row:
 
 def settings(options: argparse.Namespace) -> dict[str, Any]:
     """What rows must share."""
-    names = ("model", "writer", "assignments", "train", "validation", "labels", "operators", "set")
+    names = ("kind", "model", "writer", "assignments", "train", "validation", "labels", "operators", "set")
     return {name: getattr(options, name) for name in names}
 
 
@@ -263,7 +271,7 @@ async def run(options: argparse.Namespace) -> None:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     for seed in seeds:
         for task in options.tasks or [EXAMPLES / "home", EXAMPLES / "tickets"]:
-            for start in STARTS:
+            for start in STARTS if options.kind == LABELS else STARTS[:1]:
                 if (task.resolve().name, start, seed) in there or time.monotonic() >= until:
                     continue
                 rows.append(await search(task.resolve(), start, seed, options))
@@ -284,6 +292,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("tasks", nargs="*", type=Path, help="folders of tasks; those of examples without one")
+    made.add_argument("--kind", default=LABELS, help="of the tasks")
     made.add_argument("--model", default="local/smollm2-135m", help="that answers the task")
     made.add_argument("--writer", help="the model of the critic and of the operators; the task's without it")
     made.add_argument("--operators", type=lambda text: text.split(","), default=list(OPERATORS))
