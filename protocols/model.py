@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
 import orjson
@@ -73,12 +73,30 @@ class ChatMessage:
         """The images in it."""
         return tuple(part for part in self.parts if isinstance(part, Image))
 
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """Its texts and images, also if it is one text."""
+        return self.parts or (self.text,)
+
 
 def spoken(speaker: Speaker, parts: Iterable[str]) -> ChatMessage:
     """A turn of these texts and images."""
     whole = joined(parts)
     images = any(isinstance(part, Image) for part in whole)
     return ChatMessage(speaker, "".join(whole), whole if images else ())
+
+
+def merged(turns: Sequence[ChatMessage], between: str) -> ChatMessage:
+    """One turn of several of its speaker, with `between` wherever a text follows another."""
+    if len(turns) == 1:
+        return turns[0]
+    parts: list[str] = []
+    for turn in turns:
+        if turn.text and any(parts):
+            parts.append(between)
+        parts += turn.pieces
+    calls = tuple(call for turn in turns for call in turn.calls)
+    return replace(spoken(turns[0].speaker, parts), calls=calls)
 
 
 def joined(parts: Iterable[str]) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ class Conversation(Mixed):
 def parts_of(value: str | ChatMessage) -> tuple[str, ...]:
     """The texts and images of a value or a turn."""
     if isinstance(value, ChatMessage):
-        return value.parts or (value.text,)
+        return value.pieces
     return value.parts if isinstance(value, Mixed) else (value,)
 
 

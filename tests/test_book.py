@@ -25,8 +25,8 @@ from agents.selectors.selector import Action, Choice
 from protocols.errors import BadReply
 from protocols.files.named import Named
 from protocols.model import Usage
+from protocols.providers.responses.decoding import decode
 from protocols.providers.responses.failures import Answer, kind_of
-from protocols.providers.transport.http import decode
 from tests.command_line import without_keys
 from tests.pages import KEY, ROOT, blocks, checkout, commands, page
 from tests.small_task import SIMULATED, SIZES, write_task

@@ -12,7 +12,7 @@ from protocols.data.values.pictures import Pictures
 from protocols.errors import ProgramFailed
 from protocols.model import ChatMessage, ToolCall, spoken
 from protocols.program import SPEAKERS, Turn
-from protocols.providers.openai import arguments_of
+from protocols.providers.responses.chat_reply import arguments_of
 from protocols.turns import parts_of
 
 TEXTS: Final = frozenset({"text", "input_text", "output_text"})

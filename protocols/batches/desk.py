@@ -18,7 +18,7 @@ from protocols.errors import BadRequest, Interrupted, ModelError, ModelNotFound
 from protocols.model import Reply, Request
 from protocols.pacing.waiting import Patience
 from protocols.providers.batches.service import BatchService, Sent, Standing
-from protocols.providers.transport.http import JsonObject
+from protocols.providers.responses.decoding import JsonObject
 from protocols.wrappers.retry import Timing
 
 T = TypeVar("T")

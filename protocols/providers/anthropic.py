@@ -6,26 +6,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocols.images.image import Image
-from protocols.model import ChatMessage, Finish, Instead, Reply, Request, ToolCall
-from protocols.providers.openai import arguments_of, text_id
-from protocols.providers.responses.failures import Answer
-from protocols.providers.responses.figures import Told, count, finish_of, name_of, used
-from protocols.providers.responses.rate_headers import read_allowance
-from protocols.providers.transport.http import Endpoint, JsonObject, Transport, decode, post, unusable
-from protocols.providers.transport.streaming import joined_message, unstreamed
-from protocols.providers.wire import BETWEEN, Wire, alternating, with_parameters
+from protocols.model import ChatMessage, Reply, Request
+from protocols.providers.parameters import with_parameters
+from protocols.providers.responses.decoding import JsonObject
+from protocols.providers.responses.messages_reply import read_reply
+from protocols.providers.transport.http import Endpoint, Transport, post
+from protocols.providers.wire import BETWEEN, Wire
 
 PATH: Final = "/v1/messages"
 NEWEST_VERSION: Final = "2026-10-21"
 SAMPLING_VERSION: Final = "2023-06-01"
 SAMPLING: Final = frozenset({"temperature", "top_p", "top_k"})
-FINISH: Final[dict[object, Finish]] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "refusal",
-}
 
 
 class AnthropicModel:
@@ -57,7 +48,7 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
     """The JSON body of one call. System messages become `system`, unless `wire` places them elsewhere; see also
     `alternating`. The cached prefix ends after them, or after later turns that other requests share. The user's
     parameters override ours."""
-    messages = alternating(wire.turns(request))
+    messages = wire.turns(request, alternate=True)
     turns: list[JsonObject] = [
         {"role": turn.speaker, "content": content_of(turn)} if not turn.calls else turn_of(turn)
         for turn in messages
@@ -141,67 +132,3 @@ def block_of(part: str) -> JsonObject:
     if not part.media:
         return {"type": "image", "source": {"type": "url", "url": part.url}}
     return {"type": "image", "source": {"type": "base64", "media_type": part.media, "data": part.data}}
-
-
-def read_reply(
-    answer: Answer, name: str, key: str | None, request: Request | None = None, *, stream: bool = False
-) -> Reply:
-    """The joined text blocks of the answer to `request`; other blocks (thinking) are dropped. Tokens that the server
-    does not count are estimated. `stream`: the answer may be a stream of events.
-
-    :raises ModelError: see `decode`; also BadReply if content is missing, ConnectionFailed if a stream broke off.
-    """
-    if stream:
-        answer = unstreamed(answer, joined_message, name)
-    payload = decode(answer, name, key, lambda usage: used(read_usage(usage), request, ""))
-    told, blocks = read_usage(payload.get("usage")), payload.get("content")
-    if not isinstance(blocks, list):
-        raise unusable("has no content", answer, name, key, used(told, request, ""))
-    text = "".join(text_of(block) for block in blocks)
-    finish = finish_of(FINISH, payload.get("stop_reason"))
-    usage = used(told, request, blocks, finish)
-    calls = read_calls(blocks) if request and request.offer else ()
-    if calls and finish == "other":
-        finish = "stop"
-    model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
-    missing = None if text.strip() or calls or finish == "refusal" else instead_of_text(blocks)
-    return Reply(text, usage, finish, answer.latency, model, allowance=allowance, instead=missing, calls=calls)
-
-
-def read_calls(blocks: Sequence[object]) -> tuple[ToolCall, ...]:
-    """The calls among the blocks of a message, in their order. Tools that the provider runs itself are none."""
-    calls = []
-    for block in blocks:
-        match block:
-            case {"type": "tool_use", "name": str(name), **told} if name:
-                streamed = told.get("partial_json")
-                calls.append(ToolCall(name, arguments_of(streamed or told.get("input")), text_id(told.get("id"))))
-    return tuple(calls)
-
-
-def read_usage(usage: object) -> Told:
-    """The usage that the server reports. `input_tokens` excludes tokens read from or written to the cache, which are
-    added here; if these are None or missing, they are 0."""
-    if not isinstance(usage, dict):
-        return Told()
-    fresh, tokens_out = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
-    parts = (usage.get(f"cache_{what}_input_tokens") for what in ("read", "creation"))
-    cached, written = (0 if part is None else count(part) for part in parts)
-    if fresh is None or cached is None or written is None:
-        return Told(output=tokens_out)
-    return Told(fresh + cached + written, tokens_out, cached, written)
-
-
-def text_of(block: object) -> str:
-    match block:
-        case {"type": "text", "text": str(text)}:
-            return text
-    return ""
-
-
-def instead_of_text(blocks: Sequence[object]) -> Instead:
-    """The content of a message without a text."""
-    kinds = [str(block.get("type")) for block in blocks if isinstance(block, dict)]
-    if any(kind.endswith("tool_use") for kind in kinds):
-        return "tool calls"
-    return "reasoning" if any(kind.endswith("thinking") for kind in kinds) else "nothing"

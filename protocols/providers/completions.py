@@ -11,12 +11,13 @@ from typing import Final
 
 from protocols.errors import BadRequest
 from protocols.model import ChatMessage, Instead, Reply, Request
-from protocols.providers.openai import FINISH, first_choice, read_usage
+from protocols.providers.parameters import with_parameters
+from protocols.providers.responses.chat_reply import FINISH, first_choice, read_usage
+from protocols.providers.responses.decoding import JsonObject, decode, unusable
 from protocols.providers.responses.failures import Answer
 from protocols.providers.responses.figures import finish_of, name_of, used
 from protocols.providers.responses.rate_headers import read_allowance
-from protocols.providers.transport.http import Endpoint, JsonObject, Transport, decode, post, unusable
-from protocols.providers.wire import with_parameters
+from protocols.providers.transport.http import Endpoint, Transport, post
 
 PATH: Final = "/completions"
 STOP: Final = "\n\n"

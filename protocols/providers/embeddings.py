@@ -13,11 +13,12 @@ import numpy as np
 from protocols.embedding import Vector
 from protocols.errors import ConfigError
 from protocols.model import Reply, Request, Usage
-from protocols.providers.openai import read_usage
+from protocols.providers.responses.chat_reply import read_usage
+from protocols.providers.responses.decoding import JsonObject, decode, unusable
 from protocols.providers.responses.failures import Answer
 from protocols.providers.responses.figures import name_of, used
 from protocols.providers.responses.rate_headers import read_allowance
-from protocols.providers.transport.http import Endpoint, JsonObject, Transport, decode, post, unusable
+from protocols.providers.transport.http import Endpoint, Transport, post
 
 PATH: Final = "/embeddings"
 

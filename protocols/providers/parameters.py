@@ -15,6 +15,7 @@ from datetime import date, time
 from typing import Final
 
 from protocols.errors import ConfigError
+from protocols.model import Request
 
 UNSET: Final = "unset"
 """The value that removes a parameter which a wider table sets."""
@@ -301,6 +302,18 @@ def check_together(parameters: Mapping[str, object], provider: str, key: str, re
             if asks.get("temperature", 1) != 1 or "top_k" in asks:
                 name = "top_k" if "top_k" in asks else "temperature"
                 raise ConfigError(f'{key}: a model that thinks takes no {name}; {name} = "{UNSET}" removes it')
+
+
+def with_parameters(body: dict[str, object], request: Request) -> dict[str, object]:
+    """The body with the user's parameters, and without `UNSET` ones. Each further draw of one request has the next
+    seed, because with the same seed all draws would be equal."""
+    body |= request.parameters.fields
+    for name in [name for name, value in request.parameters.fields.items() if value == UNSET]:
+        del body[name]
+    seed = body.get("seed")
+    if request.sample and isinstance(seed, int):
+        body["seed"] = seed + request.sample if seed < 2**63 else seed - request.sample  # JSON: below 2^64
+    return body
 
 
 def _check_extra(value: object, key: str) -> None:

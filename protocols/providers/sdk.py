@@ -23,6 +23,7 @@ from protocols.files.named import Named
 from protocols.model import Reply, Request
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
+from protocols.providers.responses import chat_reply, messages_reply
 from protocols.providers.responses.failures import Answer, classify
 from protocols.providers.wire import Wire
 from protocols.text import LONGEST_REASON, one_line, redact
@@ -64,7 +65,7 @@ class OpenAISdkModel:
                 chat.PATH, cast_to=httpx2.Response, body=body, options={"security": {"bearer_auth": True}}
             )
         answer = answer_of(response, time.perf_counter() - started)
-        return chat.read_reply(answer, self.name, key_of(self._client), request, stream=self._wire.stream)
+        return chat_reply.read_reply(answer, self.name, key_of(self._client), request, stream=self._wire.stream)
 
 
 class AnthropicSdkModel:
@@ -87,7 +88,7 @@ class AnthropicSdkModel:
                 messages.PATH, cast_to=httpx2.Response, body=body, options={"headers": headers}
             )
         answer = answer_of(response, time.perf_counter() - started)
-        return messages.read_reply(answer, self.name, key_of(self._client), request, stream=self._wire.stream)
+        return messages_reply.read_reply(answer, self.name, key_of(self._client), request, stream=self._wire.stream)
 
 
 @contextmanager

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from protocols.errors import ConfigError
-from protocols.model import ChatMessage, Request, spoken
-from protocols.providers.parameters import UNSET
-from protocols.turns import parts_of
+from protocols.model import ChatMessage, Request, merged, spoken
 
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 System = Literal["message", "user", "text"]
@@ -36,9 +34,10 @@ class Wire:
     stream: bool = False
     version: str | None = None
 
-    def turns(self, request: Request) -> Sequence[ChatMessage]:
-        """The messages of a request, with system messages `folded` if `system` is `user`."""
-        return folded(alternating(request.messages)) if self.system == "user" else request.messages
+    def turns(self, request: Request, *, alternate: bool = False) -> Sequence[ChatMessage]:
+        """The messages of a request, without system messages if `system` is `user`; see also `alternating`."""
+        fold = self.system == "user"
+        return alternating(request.messages, fold=fold) if fold or alternate else request.messages
 
     def check(self, wire_format: str) -> None:
         """:raises ConfigError: a setting does not belong to this wire format, `openai` or `anthropic`."""
@@ -65,54 +64,23 @@ class Wire:
 STANDARD: Final = Wire()
 
 
-def folded(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
-    """The turns without system messages: their text is put in front of the first turn if that is the user's, else
-    into a user message before it."""
-    system = BETWEEN.join(message.text for message in messages if message.speaker == "system" and message.text)
-    turns = [message for message in messages if message.speaker != "system"]
-    if not system:
-        return turns or [ChatMessage("user", "")]
-    if turns and turns[0].speaker == "user":
-        return [_both(ChatMessage("user", system), turns[0]), *turns[1:]]
-    return [ChatMessage("user", system), *turns]
-
-
-def alternating(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+def alternating(messages: Sequence[ChatMessage], *, fold: bool = False) -> Sequence[ChatMessage]:
     """The messages for a format in which system messages come first, and the turns of two speakers alternate. A later
-    system message becomes the user's, after `System:`; consecutive turns of one speaker become one."""
-    before = "system"
+    system message becomes the user's, after `System:`; consecutive turns of one speaker become one. `fold`: the first
+    system messages become the user's, too, and where nothing is said, there is one empty turn of the user.
+    """
+    runs: list[list[ChatMessage]] = []
+    begun = False
     for message in messages:
-        speaker = message.speaker
-        if speaker == before in ("user", "assistant") or speaker == "system" != before:
-            break
-        before = speaker
-    else:
-        return messages
-    turns: list[ChatMessage] = []
-    for message in messages:
-        late = message.speaker == "system" and any(turn.speaker != "system" for turn in turns)
-        turn = spoken("user", ("System: ", *parts_of(message))) if late else message
-        if turns and turns[-1].speaker == turn.speaker in ("user", "assistant"):
-            turns[-1] = _both(turns[-1], turn)
-        else:
-            turns.append(turn)
-    return turns
-
-
-def _both(first: ChatMessage, then: ChatMessage) -> ChatMessage:
-    """Two turns of one speaker as one."""
-    between = [BETWEEN] if first.text and then.text else []
-    both = spoken(first.speaker, (*parts_of(first), *between, *parts_of(then)))
-    return replace(both, calls=first.calls + then.calls) if first.calls or then.calls else both
-
-
-def with_parameters(body: dict[str, object], request: Request) -> dict[str, object]:
-    """The body with the user's parameters, and without `UNSET` ones. Each further draw of one request has the next
-    seed, because with the same seed all draws would be equal."""
-    body |= request.parameters.fields
-    for name in [name for name, value in request.parameters.fields.items() if value == UNSET]:
-        del body[name]
-    seed = body.get("seed")
-    if request.sample and isinstance(seed, int):
-        body["seed"] = seed + request.sample if seed < 2**63 else seed - request.sample  # JSON: below 2^64
-    return body
+        turn = message
+        if message.speaker != "system":
+            begun = True
+        elif begun:
+            turn = spoken("user", ("System: ", *message.pieces))
+        elif fold:
+            turn = spoken("user", message.pieces)
+        if runs and runs[-1][0].speaker == turn.speaker in ("user", "assistant"):
+            runs[-1].append(turn)
+        elif turn.text or begun or not fold:
+            runs.append([turn])
+    return [merged(run, BETWEEN) for run in runs] or [ChatMessage("user", "")] * fold

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from protocols.images.image import Image
 from protocols.model import ChatMessage, Speaker, joined, spoken
 from protocols.prompt import Prompt, Section, fill
-from protocols.providers.wire import alternating, folded
+from protocols.providers.wire import alternating
 from protocols.turns import OPENING, Conversation, Mixed, images_of, parts_of
 from tests.pictures import image, images
 from tests.strategies import Near, prompts, texts
@@ -137,7 +137,7 @@ def test_alternating_turns_alternate_and_say_the_same(messages: list[ChatMessage
     whole = solid("".join(message.text for message in said)).replace("System:", "")
     assert whole == solid("".join(message.text for message in messages)).replace("System:", "")
     assert [i for m in said for i in m.images] == [i for m in messages for i in m.images]
-    assert [i for m in folded(said) for i in m.images] == [i for m in said if m.speaker != "system" for i in m.images]
+    assert [i for m in alternating(messages, fold=True) for i in m.images] == [i for m in messages for i in m.images]
 
 
 def test_copies_are_the_same_value() -> None:

@@ -9,10 +9,12 @@ from typing import Final
 
 from protocols.concurrency.threads import in_thread
 from protocols.model import Reply, Request
-from protocols.providers.anthropic import NEWEST_VERSION, api_version, read_reply, request_body
+from protocols.providers.anthropic import NEWEST_VERSION, api_version, request_body
 from protocols.providers.batches.service import Limits, Sent, Service, Standing, listed, number, table, text
+from protocols.providers.responses.decoding import JsonObject
 from protocols.providers.responses.failures import status_of
-from protocols.providers.transport.http import Endpoint, JsonObject, Transport, encode
+from protocols.providers.responses.messages_reply import read_reply
+from protocols.providers.transport.http import Endpoint, Transport, encode
 from protocols.providers.wire import Wire
 
 PATH: Final = "/v1/messages/batches"

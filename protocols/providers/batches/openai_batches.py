@@ -14,9 +14,11 @@ import orjson
 from protocols.concurrency.threads import in_thread
 from protocols.model import Reply, Request
 from protocols.providers.batches.service import Limits, Sent, Service, Standing, listed, number, table, text
-from protocols.providers.openai import PATH, read_reply, request_body, settled
+from protocols.providers.openai import PATH, request_body, settled
+from protocols.providers.responses.chat_reply import read_reply
+from protocols.providers.responses.decoding import JsonObject
 from protocols.providers.responses.failures import status_of
-from protocols.providers.transport.http import Endpoint, JsonObject, Transport, encode
+from protocols.providers.transport.http import Endpoint, Transport, encode
 from protocols.providers.wire import Wire
 
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})

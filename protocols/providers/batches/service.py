@@ -11,9 +11,10 @@ import orjson
 
 from protocols.concurrency.threads import in_thread
 from protocols.model import Reply, Request, Usage
+from protocols.providers.responses.decoding import JsonObject, decode, unusable
 from protocols.providers.responses.failures import Answer, classify
 from protocols.providers.responses.figures import read_json
-from protocols.providers.transport.http import Endpoint, JsonObject, Transport, decode, exchange, unusable
+from protocols.providers.transport.http import Endpoint, Transport, exchange
 
 SLOW: Final = 600.0
 """Seconds that sending or fetching a whole batch may take at least."""

@@ -6,7 +6,7 @@ import io
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,23 +16,19 @@ import orjson
 
 from protocols.errors import (
     AuthenticationFailed,
-    BadReply,
     BadRequest,
     CallTimeout,
     ConfigError,
     ConnectionFailed,
     ModelError,
 )
-from protocols.model import Usage
 from protocols.providers.local.processes import LocalModels
-from protocols.providers.responses.failures import Answer, classify, is_failure
-from protocols.providers.responses.figures import read_json
+from protocols.providers.responses.decoding import JsonObject
+from protocols.providers.responses.failures import Answer
 from protocols.providers.transport.clients import Clients
 from protocols.providers.transport.proxies import Proxies, Proxy
-from protocols.providers.transport.streaming import holds_events
 from protocols.text import redact
 
-JsonObject = dict[str, object]
 PROXY_AUTHENTICATION = 407
 KEEP_ALIVE = 60.0
 """Seconds that an idle connection stays open."""
@@ -226,36 +222,3 @@ def encode(body: JsonObject, model: str) -> bytes:
         return orjson.dumps(body)
     except orjson.JSONEncodeError as error:
         raise BadRequest(f"the request cannot be written as UTF-8 JSON: {error}", model=model) from None
-
-
-def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object], Usage]) -> JsonObject:
-    """The JSON object of an answer. `billed` reads its `usage`, for a success whose body reports a failure.
-
-    :raises ModelError: the status or the body reports that the call failed; the class says how.
-    :raises BadReply: the body of a success is not a JSON object.
-    :raises BadRequest: the body of a success is a stream that was not requested.
-    """
-    if not 200 <= answer.status < 300:
-        raise classify(answer, model, key)
-    try:
-        payload = read_json(answer.body)
-    except ValueError as error:
-        if holds_events(answer.body):
-            reason = f'the reply is a stream of events; set stream = true under [providers."{model}"]'
-            raise BadRequest(
-                reason, model=model, status=answer.status, request_id=answer.request_id(key)
-            ) from None  # not retryable: the server always streams
-        raise unusable(f"is not JSON ({error})", answer, model, key) from None
-    if is_failure(payload):
-        failure = classify(answer, model, key)
-        failure.usage = billed(payload.get("usage") if isinstance(payload, dict) else None)
-        raise failure
-    if not isinstance(payload, dict):
-        raise unusable("is not a JSON object", answer, model, key)
-    return payload
-
-
-def unusable(what: str, answer: Answer, model: str, key: str | None, usage: Usage | None = None) -> BadReply:
-    """The error for a success that cannot be read. `what` completes "the reply …"; `usage`: billed, if known."""
-    request_id = answer.request_id(key)
-    return BadReply(f"the reply {what}", model=model, status=answer.status, request_id=request_id, usage=usage)

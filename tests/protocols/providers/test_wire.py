@@ -13,7 +13,7 @@ from protocols.providers.anthropic import AnthropicModel
 from protocols.providers.catalogue import ModelSettings, open_model
 from protocols.providers.openai import OpenAIModel
 from protocols.providers.transport.http import Endpoint
-from protocols.providers.wire import BETWEEN, Wire, folded
+from protocols.providers.wire import BETWEEN, Wire, alternating
 from tests.protocols.providers.conftest import KEY, WAYS, Lab
 from tests.wire.formats import error_body
 from tests.wire_server import Fault
@@ -48,22 +48,23 @@ async def test_a_folded_system_message_stands_before_the_first_input(lab: Lab, w
 def test_folding_loses_nothing_and_leaves_no_system_message(
     system: list[ChatMessage], rest: list[ChatMessage]
 ) -> None:
-    turns = list(folded([*system, *rest]))
+    turns = list(alternating([*system, *rest], fold=True))
     assert turns
     assert all(turn.speaker != "system" for turn in turns)
+    after = list(alternating(rest))
     said = [message.text for message in system if message.text]
     if not said:
-        assert turns == (rest or [ChatMessage("user", "")])
+        assert turns == (after or [ChatMessage("user", "")])
         return
     prefix = BETWEEN.join(said)
     assert turns[0].speaker == "user"
     assert turns[0].text.startswith(prefix)
-    if rest and rest[0].speaker == "user":
-        assert turns[0].text.removeprefix(prefix).removeprefix(BETWEEN) == rest[0].text
-        assert turns[1:] == rest[1:]
+    if after and after[0].speaker == "user":
+        assert turns[0].text.removeprefix(prefix).removeprefix(BETWEEN) == after[0].text
+        assert turns[1:] == after[1:]
     else:
         assert turns[0].text == prefix
-        assert turns[1:] == rest
+        assert turns[1:] == after
 
 
 @given(systems, others, others)
@@ -73,7 +74,7 @@ def test_what_all_inputs_share_is_still_the_prefix(
     """So that a provider's cache finds it, and one call goes ahead of those that share it."""
     prefix = BETWEEN.join(message.text for message in system if message.text)
     for rest in (one, two):
-        assert folded([*system, ChatMessage("user", "x"), *rest])[0].text.startswith(prefix)
+        assert alternating([*system, ChatMessage("user", "x"), *rest], fold=True)[0].text.startswith(prefix)
 
 
 @pytest.mark.parametrize("way", ["anthropic", "anthropic-sdk"])

@@ -20,10 +20,11 @@ from protocols.errors import BadReply, BadRequest, ServerFailed
 from protocols.model import ChatMessage, Finish, Reply, Request, Usage
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
+from protocols.providers.responses import chat_reply, messages_reply
 from protocols.providers.responses.failures import Answer
 from protocols.providers.responses.figures import about
+from protocols.providers.responses.streaming import holds_events
 from protocols.providers.transport.http import encode
-from protocols.providers.transport.streaming import holds_events
 from protocols.providers.wire import Wire
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.recorded import RecordedModel
@@ -187,7 +188,7 @@ def test_openai_finish(message: object, reason: str | None, text: str, finish: F
         "prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 2},
     }
     body = {"model": "m-1-2026", "choices": [{"message": message, "finish_reason": reason}], "usage": usage}
-    reply = chat.read_reply(answer(body), "m", None)
+    reply = chat_reply.read_reply(answer(body), "m", None)
     assert replace(reply, instead=None) == Reply(text, Usage(10, 3, 6, 2), finish, 0.25, "m-1-2026")
     assert (reply.instead is None) == bool(text or finish == "refusal")
 
@@ -232,10 +233,10 @@ def test_what_came_in_place_of_a_text(
 ) -> None:
     if way == "openai":
         body: object = {"choices": [{"message": content, "finish_reason": reason}], "usage": OPENAI_BILLS}
-        reply = chat.read_reply(answer(body), "m", None)
+        reply = chat_reply.read_reply(answer(body), "m", None)
     else:
         body = {"content": content, "stop_reason": reason, "usage": ANTHROPIC_BILLS}
-        reply = messages.read_reply(answer(body), "m", None)
+        reply = messages_reply.read_reply(answer(body), "m", None)
     assert (reply.text.strip(), reply.instead, reply.finish) == (text, instead, finish)
 
 
@@ -288,7 +289,7 @@ def test_anthropic_finish_and_usage(reason: str, finish: Finish) -> None:
     }
     blocks = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "ye"}, {"type": "text", "text": "s"}]
     body = {"model": "m-1-2026", "content": blocks, "stop_reason": reason, "usage": usage}
-    reply = messages.read_reply(answer(body), "m", None)
+    reply = messages_reply.read_reply(answer(body), "m", None)
     assert reply == Reply("yes", Usage(325, 7, 300, 20), finish, 0.25, "m-1-2026")
 
 
@@ -307,7 +308,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_is_a_reply_or_a_bad_reply(body: object) -> None:
-    for read in (chat.read_reply, messages.read_reply):
+    for read in (chat_reply.read_reply, messages_reply.read_reply):
         with suppress(BadReply, ServerFailed):
             reply = read(answer(body), "m", None)
             assert isinstance(reply.text, str)
@@ -316,7 +317,7 @@ def test_any_json_is_a_reply_or_a_bad_reply(body: object) -> None:
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_reply_or_a_bad_reply(body: bytes) -> None:
-    for read in (chat.read_reply, messages.read_reply):
+    for read in (chat_reply.read_reply, messages_reply.read_reply):
         with pytest.raises(BadRequest if holds_events(body) else BadReply):
             read(Answer(200, {}, body, "", 0.0), "m", None)
 

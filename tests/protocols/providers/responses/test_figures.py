@@ -28,9 +28,8 @@ from protocols.errors import (
 )
 from protocols.model import ChatMessage, Reply, Request, Usage
 from protocols.prompt import estimate_tokens
-from protocols.providers import anthropic as messages
 from protocols.providers import embeddings
-from protocols.providers import openai as chat
+from protocols.providers.responses import chat_reply, messages_reply
 from protocols.providers.responses.failures import Answer, retry_after
 from protocols.providers.responses.figures import LONGEST_NAME, MOST_TOKENS, about
 from protocols.providers.responses.rate_headers import LONGEST, read_allowance, seconds
@@ -69,7 +68,7 @@ def answer(payload: object, **headers: str) -> Answer:
 def openai_reply(usage: object = ABSENT, finish: object = "stop", model: object = "m", **headers: str) -> Reply:
     choice = {"message": {"content": "billing"}, "finish_reason": finish}
     payload = {"choices": [choice], "model": model} | ({} if usage is ABSENT else {"usage": usage})
-    return chat.read_reply(answer(payload, **headers), "openai/m", None, REQUEST)
+    return chat_reply.read_reply(answer(payload, **headers), "openai/m", None, REQUEST)
 
 
 def anthropic_reply(
@@ -77,7 +76,7 @@ def anthropic_reply(
 ) -> Reply:
     payload: dict[str, object] = {"content": [{"type": "text", "text": "billing"}], "stop_reason": finish}
     payload |= {"model": model} | ({} if usage is ABSENT else {"usage": usage})
-    return messages.read_reply(answer(payload, **headers), "anthropic/m", None, REQUEST)
+    return messages_reply.read_reply(answer(payload, **headers), "anthropic/m", None, REQUEST)
 
 
 def embedded(usage: object = ABSENT, vector: object = (0.5, 1), model: object = "m") -> Reply:
@@ -215,7 +214,7 @@ async def test_a_reply_that_was_paid_for_is_not_lost_for_what_stands_beside_it(
 def test_half_a_character_in_a_reply_asks_no_question() -> None:
     """Cut off within an emoji, say. A question mark in its place would make an answer one that is asked."""
     body = b'{"choices": [{"message": {"content": "shipping \\ud83d"}}], "usage": {"prompt_tokens": 5}}'
-    reply = chat.read_reply(Answer(200, {}, body, "", 0.0), "openai/m", None, REQUEST)
+    reply = chat_reply.read_reply(Answer(200, {}, body, "", 0.0), "openai/m", None, REQUEST)
     assert LabelParser(("billing", "shipping"))(reply.text) == "shipping"
 
 
@@ -226,19 +225,24 @@ LONG = estimate_tokens(THOUGHT)
 @pytest.mark.parametrize(
     ("read", "written", "finish", "tokens_out"),
     [
-        (chat.read_reply, {"content": "", "reasoning_content": THOUGHT}, "stop", LONG),
-        (chat.read_reply, {"content": "", "reasoning": THOUGHT}, "stop", LONG),
-        (chat.read_reply, {"content": "", "reasoning": THOUGHT, "reasoning_content": THOUGHT}, "stop", LONG),
-        (chat.read_reply, {"content": "", "reasoning_details": [{"type": "x", "text": THOUGHT}]}, "stop", LONG),
-        (chat.read_reply, {"content": [{"type": "thinking", "thinking": THOUGHT}]}, "stop", LONG),
-        (chat.read_reply, {"content": None, "tool_calls": [{"function": {"arguments": THOUGHT}}]}, "stop", LONG),
-        (chat.read_reply, {"content": "", "refusal": THOUGHT}, "stop", LONG),
-        (chat.read_reply, {"content": "billing"}, "length", REQUEST.max_tokens),
-        (chat.read_reply, {"content": ""}, "length", REQUEST.max_tokens),
-        (chat.read_reply, {"content": "", "reasoning": THOUGHT}, "length", LONG),
-        (messages.read_reply, [{"type": "thinking", "thinking": THOUGHT}], "end_turn", LONG),
-        (messages.read_reply, [{"type": "tool_use", "input": {"a": [THOUGHT]}}], "end_turn", LONG),
-        (messages.read_reply, [{"type": "text", "text": "billing"}], "max_tokens", REQUEST.max_tokens),
+        (chat_reply.read_reply, {"content": "", "reasoning_content": THOUGHT}, "stop", LONG),
+        (chat_reply.read_reply, {"content": "", "reasoning": THOUGHT}, "stop", LONG),
+        (chat_reply.read_reply, {"content": "", "reasoning": THOUGHT, "reasoning_content": THOUGHT}, "stop", LONG),
+        (chat_reply.read_reply, {"content": "", "reasoning_details": [{"type": "x", "text": THOUGHT}]}, "stop", LONG),
+        (chat_reply.read_reply, {"content": [{"type": "thinking", "thinking": THOUGHT}]}, "stop", LONG),
+        (
+            chat_reply.read_reply,
+            {"content": None, "tool_calls": [{"function": {"arguments": THOUGHT}}]},
+            "stop",
+            LONG,
+        ),
+        (chat_reply.read_reply, {"content": "", "refusal": THOUGHT}, "stop", LONG),
+        (chat_reply.read_reply, {"content": "billing"}, "length", REQUEST.max_tokens),
+        (chat_reply.read_reply, {"content": ""}, "length", REQUEST.max_tokens),
+        (chat_reply.read_reply, {"content": "", "reasoning": THOUGHT}, "length", LONG),
+        (messages_reply.read_reply, [{"type": "thinking", "thinking": THOUGHT}], "end_turn", LONG),
+        (messages_reply.read_reply, [{"type": "tool_use", "input": {"a": [THOUGHT]}}], "end_turn", LONG),
+        (messages_reply.read_reply, [{"type": "text", "text": "billing"}], "max_tokens", REQUEST.max_tokens),
     ],
 )
 @pytest.mark.parametrize("told", [{}, {"usage": {"prompt_tokens": 60, "input_tokens": 60, "output_tokens": None}}])
@@ -254,7 +258,7 @@ def test_what_was_thought_and_cut_off_was_written_too(
     ("told", "allowed", "believed"),
     [(10**6, 10, True), (10**6 + 1, 10, False), (4 * 10**6, 10**6, True), (4 * 10**6 + 1, 10**6, False)],
 )
-@pytest.mark.parametrize("read", [chat.read_reply, messages.read_reply])
+@pytest.mark.parametrize("read", [chat_reply.read_reply, messages_reply.read_reply])
 def test_a_count_that_is_far_over_what_was_allowed_is_unknown(
     read: Callable[..., Reply], told: int, allowed: int, believed: bool
 ) -> None:
@@ -391,6 +395,6 @@ def test_a_limit_that_the_call_itself_was_over_is_not_believed(
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_a_bad_reply(body: bytes) -> None:
-    for read in (chat.read_reply, messages.read_reply, embeddings.read_reply):
+    for read in (chat_reply.read_reply, messages_reply.read_reply, embeddings.read_reply):
         with suppress(BadReply, BadRequest):  # the latter for events that nobody asked for
             read(Answer(200, {}, body, "", 0.0), "m", None, REQUEST)

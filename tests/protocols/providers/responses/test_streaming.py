@@ -17,15 +17,14 @@ from hypothesis import strategies as st
 
 from protocols.errors import BadRequest, ConnectionFailed, ModelError, RateLimited, ServerFailed
 from protocols.model import ChatMessage, Reply, Request, Usage
-from protocols.providers import anthropic as messages
-from protocols.providers import openai as chat
 from protocols.providers.anthropic import AnthropicModel
 from protocols.providers.openai import OpenAIModel
 from protocols.providers.parameters import EXTRA, UNSET, check
 from protocols.providers.parameters import asked as fields_of
+from protocols.providers.responses import chat_reply, messages_reply
 from protocols.providers.responses.failures import Answer
+from protocols.providers.responses.streaming import events, is_stream
 from protocols.providers.transport.http import Endpoint, open_transport
-from protocols.providers.transport.streaming import events, is_stream
 from protocols.providers.wire import Wire
 from protocols.wrappers.asking import AskingModel
 from tests.protocols.providers.conftest import WAYS, Lab
@@ -37,7 +36,7 @@ pytestmark = pytest.mark.anyio
 HELLO = Request((ChatMessage("system", "Be kind."), ChatMessage("user", "olá 中文 🙂 {x}\u2028\x85")))
 STREAM = Wire(stream=True)
 EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8"}
-READ: dict[str, Callable[..., Reply]] = {"openai": chat.read_reply, "anthropic": messages.read_reply}
+READ: dict[str, Callable[..., Reply]] = {"openai": chat_reply.read_reply, "anthropic": messages_reply.read_reply}
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 FORMAT = {way: FORMATS[path] for way, path in PATHS.items()}
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
