@@ -109,7 +109,8 @@ class Partner:
 @dataclass(frozen=True, slots=True)
 class Tried:
     """A measured edit: the operator, its new text of the section, and the paired mean gain over the parent with its
-    standard error, on `n` examples. `survived`: the edit won its race."""
+    standard error, on `n` examples. `survived`: the edit won its race. `before`: the parent's mean; None in old
+    journals."""
 
     operator: str
     text: str
@@ -117,6 +118,7 @@ class Tried:
     error: float
     n: int
     survived: bool
+    before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,8 @@ class Assignment:
     that the phase which shrinks the result has cut: no operator's work. In that phase `scores` are those of the
     prompt that it began with. `tried`: the last edits of this section that were measured, oldest first. `review`: if
     the edit wins its race, it waits for a person's `Accept` or `Reject`. `twins`: assignments in flight of the same
-    operator, section and parent; None in old journals.
+    operator, section and parent; None in old journals. `doubtful`: ids of the parent's outcomes whose expected
+    answers the Critic doubts; None in old journals.
     """
 
     assignment: int
@@ -150,6 +153,7 @@ class Assignment:
     best: float | None = None
     review: bool = False
     twins: int | None = None
+    doubtful: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

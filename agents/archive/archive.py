@@ -31,7 +31,8 @@ class Member:
     """A survivor with everything that its children need. `value`: the corpus metric on validation, in [0, 1].
     `credit`: by section, the estimated credit of its text. `refused`, `truncated`, `unreadable`, `textless` and
     `quoted`: counts of validation replies that ended that way, see `Evaluation`.
-    `tokens`: the prompt's estimated length as sent, without the input. `diagnosis`: the Critic's whole text.
+    `tokens`: the prompt's estimated length as sent, without the input. `diagnosis`: the Critic's whole text, and
+    `doubtful` the ids of outcomes whose expected answers it doubts.
     `usage` and `models`: of the validation replies, see `Evaluation`. `swaps`: with prompts of earlier survivors."""
 
     candidate: int
@@ -52,6 +53,7 @@ class Member:
     usage: Usage = field(default_factory=Usage)
     swaps: tuple[Swap, ...] = ()
     models: Mapping[str, OfModel] = field(default_factory=dict)
+    doubtful: tuple[str, ...] = ()
 
 
 def survivor(critique: Critique, assignment: Assignment | None, frozen: Collection[str]) -> Member:
@@ -77,6 +79,7 @@ def survivor(critique: Critique, assignment: Assignment | None, frozen: Collecti
         usage=evaluation.usage,
         swaps=critique.swaps,
         models=evaluation.models,
+        doubtful=critique.doubtful,
     )
 
 

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from agents.archive.endings import HOPELESS
 from agents.operators.operator import part
 from memory.experience import Ending
-from protocols.messages import Assignment, Evaluation, FailureKind, Tried
+from protocols.messages import Assignment, Evaluation, FailureKind, Tried, mean
 
 READ: frozenset[Ending] = frozenset({"survived", "lost", "declined", "rejected", "too long"})
 """Endings of an assignment whose model's reply was read."""
@@ -36,7 +36,13 @@ class History:
         """Add an edit that has raced."""
         text = part(evaluation.prompt, assignment.section).text
         measured = Tried(
-            assignment.operator, text, evaluation.gain, evaluation.error, evaluation.paired, evaluation.survived
+            assignment.operator,
+            text,
+            evaluation.gain,
+            evaluation.error,
+            evaluation.paired,
+            evaluation.survived,
+            mean(assignment.scores),
         )
         self._tried.setdefault(assignment.section, deque(maxlen=TRIED)).append(measured)
 

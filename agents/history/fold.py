@@ -185,7 +185,9 @@ def _completed(told: Assignment, decided: Assignment) -> Assignment:
     """An assignment of the journal with what earlier releases did not write."""
     if told.best is None:
         told = replace(told, best=decided.best, partners=decided.partners)
-    return replace(told, twins=decided.twins) if told.twins is None else told
+    if told.twins is None:
+        told = replace(told, twins=decided.twins)
+    return replace(told, doubtful=decided.doubtful, tried=decided.tried) if told.doubtful is None else told
 
 
 def _difference(told: Message, decided: Message | None) -> str:

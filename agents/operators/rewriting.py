@@ -7,7 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.operators.operator import Context
-from agents.operators.writing import Writer, failures
+from agents.operators.writing import Writer, explains, failures, inner
+from agents.programs.calls import calls_of
+from agents.prompting.blocks import Block
+from agents.prompting.material import data_block
+from agents.prompting.wording import explained
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
 from protocols.prompt import Prompt
@@ -27,7 +31,17 @@ class Rewriter(Writer):
         """:raises InapplicableError: nothing failed."""
         if not failures(assignment.outcomes):
             raise InapplicableError("no training example of the minibatch failed")
-        return await self.write(assignment, context)
+        return await self.write(assignment, context, lambda: self._data(assignment, context))
+
+    @staticmethod
+    def _data(assignment: Assignment, context: Context) -> list[Block]:
+        """Training examples of every answer, for a part that is to explain the answers and has no text yet: the
+        failures show few of the answers."""
+        section, calls = assignment.prompt[assignment.section], calls_of(assignment.prompt, assignment.outcomes)
+        explaining = explains(section, assignment.prompt) and not inner(section, calls)
+        if section.text or not explaining or not explained(context.task):
+            return []
+        return [data_block(context.task, {outcome.example for outcome in assignment.outcomes})]
 
 
 class SelfReflection(Rewriter):

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from agents.operators.operator import Context, of_kinds, part
 from agents.programs.calls import Calls, answering, calls_of, scored
+from agents.prompting.asking import program_limit
 from agents.prompting.blocks import Block, cut, remark
 from agents.prompting.groups import Embed
 from agents.prompting.inside import place_of
@@ -33,11 +34,15 @@ from agents.prompting.requests import (
 )
 from agents.prompting.retrieval_slots import places
 from agents.prompting.wording import (
+    ALOUD,
     ANOTHER,
     BESIDE,
     COVER,
     EXPLAIN,
+    NAMED,
+    SILENT,
     UNHARMED,
+    UNNAMED,
     at_most,
     count_words,
     explained,
@@ -138,6 +143,7 @@ class Writer:
         told = {
             "part": section.name,
             "use": USES[section.kind],
+            "causes": NAMED if assignment.gradient or not assignment.diagnosis else UNNAMED,
             **clauses(context.task, assignment.prompt, section, calls),
         }
         text = self.instruction(told, inner(section, calls))
@@ -218,7 +224,7 @@ def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block
             calls,
         ),
         show_prompt(calls.ordered(prompt) if calls else prompt, context.task.placeholders, marked),
-        *error_blocks(assignment.outcomes, embed, calls),
+        *error_blocks(assignment.outcomes, embed, calls, assignment.doubtful or ()),
         *right_blocks(assignment.outcomes, calls),
         remark("diagnosis", diagnosis(assignment)),
     ]
@@ -314,13 +320,24 @@ def clauses(task: Task, prompt: Prompt, section: Section | None = None, calls: C
     closed = bool(explained(task)) and explaining and not apart
     beside = prompt if section is None else prompt.of(section.prompt)
     each = at_most(words_each(task), beside, task).rstrip(".").lower()
+    clause = writing_clause(task, section.kind if section else None, explaining, apart)
     return {
-        "clause": writing_clause(task, section.kind if section else None, explaining, apart),
+        "clause": clause.replace("{steps}", steps_of(task, prompt, section, apart)),
         "cover": COVER if closed else "",
         "unharmed": UNHARMED if section is not None and section.text else "",
         "explain": EXPLAIN.replace("{each}", each) if closed else "",
         "beside": BESIDE if closed else "",
     }
+
+
+def steps_of(task: Task, prompt: Prompt, section: Section | None, apart: bool) -> str:
+    """Where the steps of a section that asks for reasoning are carried out. `apart`: the reply is not the answer."""
+    if section is None or section.kind != "reasoning":
+        return ""
+    if not apart and (task.kind.name == "generation" or not (task.kind.thought or task.kind.name == "reasoning")):
+        return SILENT
+    then = prompt.edit(section.name, section.text or "-", task.placeholders).of(section.prompt)
+    return ALOUD.replace("{tokens}", f"{program_limit(task, section.prompt, then):,}")
 
 
 def words_each(task: Task) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from statistics import median
 from typing import TypeVar
@@ -56,7 +57,10 @@ TRIED = 4
 """Most earlier edits shown: half of them the best, half the worst."""
 TELLING = 8
 """A dropped edit is shown only if it was measured on at least this many examples."""
-TEXT = 150
+CHANCE = 2.0
+"""A difference of fewer standard errors than this may be chance."""
+DOUBTED = "\nDoubted: the critic takes the expected answer for wrong"
+TEXT = 250
 """Most tokens shown of an earlier edit's text."""
 USES: dict[Kind, str] = {
     "task": "what comes in and what is wanted",
@@ -139,21 +143,29 @@ def _standing(scores: Scores, best: float | None) -> str:
     return f"This prompt scores {now:.2f} on {answered} examples that you do not see{ahead}."
 
 
-def error_blocks(outcomes: Sequence[Outcome], embed: Embed, calls: Calls | None = None) -> list[Block]:
+def error_blocks(
+    outcomes: Sequence[Outcome], embed: Embed, calls: Calls | None = None, doubtful: Collection[str] = ()
+) -> list[Block]:
     """A summary of the errors; the largest groups of errors with examples, full replies, and a similar example with a
     right answer; then one example of each further group on a line. `calls`: of a program with several prompts; then
-    the examples show them."""
-    groups = grouped(outcomes, embed)
+    the examples show them. `doubtful`: ids of examples whose expected answers the Critic doubts; they come last, and
+    are marked."""
+    groups = [_believed_first(group, doubtful) for group in grouped(outcomes, embed)]
+    groups.sort(key=lambda group: group.members[0].example in doubtful)
     if not groups:
         return []
     members = max(MEMBERS, ALL // len(groups))
-    shown = [_group(number, group, members, calls) for number, group in enumerate(groups[:GROUPS], start=1)]
+    shown = [_group(number, group, members, calls, doubtful) for number, group in enumerate(groups[:GROUPS], start=1)]
     lines = [_failed(group.members[0]) for group in groups[GROUPS : GROUPS + FURTHER]]
     return [
         _summary(outcomes, calls),
         *shown,
         Block("more_errors", [Piece(line, EXAMPLE, "\n") for line in lines]),
     ]
+
+
+def _believed_first(group: Group, doubtful: Collection[str]) -> Group:
+    return replace(group, members=tuple(sorted(group.members, key=lambda outcome: outcome.example in doubtful)))
 
 
 def _summary(outcomes: Sequence[Outcome], calls: Calls | None) -> Block:
@@ -185,8 +197,10 @@ def _record(outcome: Outcome, calls: Calls | None) -> str:
     return record_of(outcome, RECORD, inside(outcome, RECORD) if calls else ())
 
 
-def _group(number: int, group: Group, members: int, calls: Calls | None) -> Block:
-    records = [_record(outcome, calls) for outcome in group.members[:members]]
+def _group(number: int, group: Group, members: int, calls: Calls | None, doubtful: Collection[str]) -> Block:
+    records = [
+        _record(outcome, calls) + DOUBTED * (outcome.example in doubtful) for outcome in group.members[:members]
+    ]
     pieces = [Piece(record, EXAMPLE) for record in records]
     if group.right is not None:
         pieces.append(Piece(f"Right, and alike: {line_of(group.right, calls)}", EXAMPLE))
@@ -246,8 +260,11 @@ def tried_block(assignment: Assignment, now: str) -> Block:
 
 
 def _tried(tried: Tried) -> str:
-    ending = "kept" if tried.survived else "dropped"
-    measured = f"{tried.gain:+.3f} ± {tried.error:.3f} on {tried.n} examples, {ending}"
+    ending = "won, and stands in another version of the prompt" if tried.survived else "lost"
+    than = "" if tried.before is None else f" than a prompt that scored {tried.before:.2f}"
+    change = f"{abs(tried.gain):.3f} ± {tried.error:.3f} {'better' if tried.gain > 0 else 'worse'}{than}"
+    chance = ", which may be chance" if abs(tried.gain) < CHANCE * tried.error else ""
+    measured = f"{change if tried.gain else f'no better and no worse{than}'} on {tried.n} examples{chance}, {ending}"
     return f"{tried.operator} ({measured}) wrote:\n{cut(tried.text, TEXT) or '(nothing)'}"
 
 

@@ -30,6 +30,16 @@ EXPLAIN = (
 """Added to the description of the data if there are answers to explain."""
 BESIDE = ", and the lines on single answers beside them"
 """Added to the limit on the description's length if there are answers to explain."""
+NAMED = (
+    "Repair the causes that the diagnosis names for this part, the costliest first; what it puts into other parts is "
+    "done there and not here. Where the examples contradict the diagnosis, follow the examples."
+)
+"""What to repair if the diagnosis has something for the part."""
+UNNAMED = (
+    "The diagnosis asks nothing of this part. Look for what it can still do, by its use, against the errors and the "
+    "cause behind most of them, without saying again what another part says or will say."
+)
+"""What to repair if it has not."""
 COVER = "A list must cover every answer and not only those that failed."
 """Advice for lists of answers to explain."""
 UNHARMED = "Keep word for word what nothing speaks against, such as lines on answers without errors."
@@ -40,11 +50,7 @@ ANOTHER = (
 )
 """Told if an edit by the same operator of the same section and parent is in flight."""
 SECTIONS: Mapping[Kind, str] = {
-    "reasoning": (
-        "Write steps to be carried out before the answer: in the reply, if its form and its tokens leave room for "
-        "them, and else in thought. End with a check; nothing that serves one example alone, and nothing on the form "
-        "of the answer that other parts say."
-    ),
+    "reasoning": "{steps} End with a check; nothing that serves one example alone.",
     "reminders": "Only the two or three rules that are broken most often, in words as few as possible.",
     "tool": (
         "Say when to call it and when not, and what tells it from the others; of a parameter, what belongs there, in "
@@ -52,6 +58,13 @@ SECTIONS: Mapping[Kind, str] = {
     ),
 }
 """Advice for writing by the kind of section; it replaces that by the kind of task."""
+ALOUD = (
+    "Write steps that are carried out in the reply, before the answer: with them a reply may have {tokens} tokens. "
+    "Say how short they are to be written, and that the answer comes last, in the form that another part sets."
+)
+"""Where steps are carried out if a reply may hold them."""
+SILENT = "Write steps that are carried out in thought, and nothing on the reply: it has room for the answer alone."
+"""Where they are carried out if it may not."""
 LOOKED_AT = 50
 """Training examples checked to see whether inputs list the answers."""
 READING: Mapping[KindName, str] = {

@@ -414,6 +414,7 @@ class Controller:
             best=best,
             review=self._settings.review and operator != SHRINK,
             twins=twins,
+            doubtful=parent.doubtful,
         )
         self.open[assignment.assignment] = assignment
         return assignment

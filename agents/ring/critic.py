@@ -12,8 +12,8 @@ from functools import lru_cache
 from agents.archive.credit import NOTHING_MEASURED, LeaveOneOut, Measured, show_credit
 from agents.archive.endings import HOPELESS
 from agents.programs.calls import calls_of
-from agents.prompting.blocks import remark
-from agents.prompting.material import USES, error_blocks, right_blocks, task_block
+from agents.prompting.blocks import Block, remark
+from agents.prompting.material import USES, data_block, error_blocks, right_blocks, task_block
 from agents.prompting.requests import (
     PROGRAM_ROLE,
     ROLE,
@@ -24,7 +24,7 @@ from agents.prompting.requests import (
     read_tagged,
     show_prompt,
 )
-from agents.prompting.wording import reading_clause
+from agents.prompting.wording import explained, reading_clause
 from protocols.embedding import HashedNgrams
 from protocols.errors import (
     AlwaysRefused,
@@ -34,7 +34,7 @@ from protocols.errors import (
     TooLong,
     UnreadableReply,
 )
-from protocols.messages import Critique, Evaluation, Message, Missing
+from protocols.messages import Critique, Evaluation, Message, Missing, Outcome
 from protocols.model import ChatModel, Reply, Request
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -145,6 +145,7 @@ class Critic:
             show_prompt(prompt, self._task.placeholders),
             *error_blocks(outcomes, self._embed, calls),
             *right_blocks(outcomes, calls),
+            self._data(outcomes),
             remark("left_out", show_credit(credit)),
         ]
         free = [section for section in prompt if not section.frozen]
@@ -160,6 +161,12 @@ class Critic:
         role = PROGRAM_ROLE if calls else ROLE
         form = REPLY_FORM + DOUBTS * self._task.has_targets
         return compose(blocks, f"{first}{text}\n{form}", evaluation.assignment, model=self._model, role=role)
+
+    def _data(self, outcomes: Sequence[Outcome]) -> Block:
+        """Training examples of every answer, if there are answers to explain: the failures and the right examples
+        show few of them, and a convention of the data looks like a slip where it is seen once."""
+        shown = {outcome.example for outcome in outcomes}
+        return data_block(self._task, shown) if explained(self._task) else Block("data", [])
 
 
 class Silent:

@@ -234,7 +234,8 @@ FORMS: Mapping[str, Form] = {
     ),
     MODELS: Form(lambda models, put: models, lambda models, reader: _of_models(models)),
     "usage": Form(lambda usage, put: usage, lambda usage, reader: Usage(**usage)),
-    **dict.fromkeys(("recalled", "reopened", "too_long", "known", "doubtful"), LISTED),
+    **dict.fromkeys(("recalled", "reopened", "too_long", "known"), LISTED),
+    "doubtful": Form(lambda ids, put: ids, lambda ids, reader: None if ids is None else tuple(ids)),
 }
 """The fields that are parts or tuples; a field name means the same in every message."""
 BULKY = ("parent_scores", "outcomes", "partners", "tried", "drafts")

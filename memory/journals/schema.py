@@ -11,7 +11,7 @@ EXCHANGED = (
 )
 SCHEMA = Schema(
     "journal",
-    17,
+    18,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -37,7 +37,7 @@ SCHEMA = Schema(
         ),
         **dict.fromkeys(range(7, 12), ()),
         12: EXCHANGED,
-        **dict.fromkeys((13, 14, 15, 16), ()),
+        **dict.fromkeys(range(13, 18), ()),
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input. 7
@@ -49,7 +49,8 @@ candidate shares with its parent; the phase that shrinks the result, and what re
 10 told partners only to operators that combine, and the best score to all, and wrote a diagnosis once. 11 brought the
 steps of programs, 12 the swaps of their prompts, 13 what was asked and answered, 14 edits that wait for a
 person, 15 several models that answer a task, 16 whose reply an outcome has, 17 what each of several models answered,
-and how many assignments alike were in flight.
+and how many assignments alike were in flight, 18 whose expected answers are doubted, and what an edit that was tried
+was compared with.
 
 A change of the messages is a new version, too: entries must be read with the meaning that they were written with."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"

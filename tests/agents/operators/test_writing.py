@@ -175,6 +175,7 @@ tries = st.lists(
         st.floats(0, 1),
         st.integers(1, 99),
         st.booleans(),
+        st.none() | st.floats(0, 1),
     ),
     max_size=8,
 ).map(tuple)
@@ -187,11 +188,7 @@ def test_what_was_tried_is_told_as_it_was_measured_and_never_what_stands_there(t
     block = said.partition("<tried>\n")[2].partition("\n</tried>")[0]
     others = [t for t in tried if t.text != PROMPT["task"].text and (t.survived or t.n >= TELLING)]
     assert PROMPT["task"].text not in block
-    told = [
-        f"x ({t.gain:+.3f} ± {t.error:.3f} on {t.n} examples, {'kept' if t.survived else 'dropped'}) wrote:\n"
-        f"{t.text or '(nothing)'}"
-        for t in others
-    ]
+    told = [told_of(t) for t in others]
     shown = re.split(r"\n\n(?=x \()", block) if block else []
     assert not Counter(shown) - Counter(told)
     assert len(shown) == min(TRIED, len(others))
@@ -199,6 +196,39 @@ def test_what_was_tried_is_told_as_it_was_measured_and_never_what_stands_there(t
         for end in (max, min):  # of equal gains, any
             gain = end(other.gain for other in others)
             assert any(text in shown for text, other in zip(told, others, strict=True) if other.gain == gain)
+
+
+def told_of(tried: Tried) -> str:
+    than = "" if tried.before is None else f" than a prompt that scored {tried.before:.2f}"
+    change = f"{abs(tried.gain):.3f} ± {tried.error:.3f} {'better' if tried.gain > 0 else 'worse'}{than}"
+    if tried.gain == 0:
+        change = f"no better and no worse{than}"
+    chance = ", which may be chance" if abs(tried.gain) < 2 * tried.error else ""
+    ending = "won, and stands in another version of the prompt" if tried.survived else "lost"
+    return f"x ({change} on {tried.n} examples{chance}, {ending}) wrote:\n{tried.text or '(nothing)'}"
+
+
+async def test_doubted_errors_come_last_and_are_marked() -> None:
+    """A convention of the data may look wrong, so nothing is left out."""
+    failed = [outcome.example for outcome in assignment("task").outcomes if outcome.score < 1]
+    plain = await asked(SelfReflection(), assignment("task"))
+    said = await asked(SelfReflection(), replace(assignment("task"), doubtful=(failed[0],)))
+    assert said.count("Doubted: ") == 1
+    assert "Doubted: " not in plain
+    assert all(f"Example: {name}" in said for name in failed)
+    assert said.index(f"Example: {failed[0]}") == max(said.index(f"Example: {name}") for name in failed)
+
+
+async def test_a_part_of_which_the_diagnosis_asks_nothing_is_not_told_to_repair_what_it_names() -> None:
+    named, unnamed = "the diagnosis names for this part", "asks nothing of this part"
+    asked_for = replace(assignment("task"), diagnosis="[task] Say more.", gradient="Say more.")
+    for told, there in (
+        (asked_for, named),
+        (replace(asked_for, gradient=""), unnamed),
+        (replace(asked_for, gradient="", diagnosis=""), named),  # no critic says where a repair belongs
+    ):
+        said = await asked(SelfReflection(), told)
+        assert [text for text in (named, unnamed) if text in said] == [there]
 
 
 async def test_what_a_critic_says_of_a_section_beside_its_diagnosis_is_told_too() -> None:

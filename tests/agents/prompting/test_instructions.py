@@ -9,7 +9,7 @@ import pytest
 
 import agents
 
-FILLED = {"part", "use", "clause", "cover", "explain", "beside", "unharmed", "parts", "first", "measured"}
+FILLED = {"part", "use", "clause", "cover", "explain", "beside", "unharmed", "causes", "parts", "first", "measured"}
 """The names that the critic and the operators fill."""
 FILES = sorted(path for path in Path(agents.__file__).parent.rglob("*.txt"))
 TEMPLATE = re.compile(r"<[^<>]*>|^\s*(?:[-*]|\d+\.)\s|\[[^\]{]+\]|\.\.\.|…", re.MULTILINE)
