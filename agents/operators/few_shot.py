@@ -185,7 +185,8 @@ class FewShot:
         :raises InapplicableError: there is no room for an example.
         """
         task, prompt = context.task, assignment.prompt
-        left = [n for n, text in enumerate(texts) if text]
+        first = {text: n for n, text in reversed(list(enumerate(texts)))}  # of those that say the same
+        left = [n for n, text in enumerate(texts) if text and first[text] == n]
         if policy.form != "turns":  # only in turns, braces are plain text
             left = [n for n in left if not placeholders(texts[n], task.placeholders) and not places(texts[n])]
         room = context.slots.room_for(prompt, assignment.section, scores=assignment.scores)

@@ -216,7 +216,17 @@ def places(text: str) -> Counter[str]:
 
 
 def open_slots(task: Task, corpus: Sequence[str], max_tokens: int | None = None) -> RetrievalSlots:
-    """Index the training examples by their inputs, and the passages by themselves. `max_tokens` None: no cap."""
-    keys = [key_of(example.inputs) for example in task.train]
+    """Index the training examples by their inputs, and the passages by themselves; of those that say the same, the
+    first. `max_tokens` None: no cap."""
+    examples = {_said(example, task): example for example in reversed(task.train)}
+    distinct = [example for example in task.train if examples[_said(example, task)] is example]
+    passages = list(dict.fromkeys(corpus))
     cap = math.inf if max_tokens is None else max_tokens
-    return RetrievalSlots(task, Shelf(keys, task.train), Shelf(corpus, corpus), cap=cap)
+    keys = [key_of(example.inputs) for example in distinct]
+    return RetrievalSlots(task, Shelf(keys, distinct), Shelf(passages, passages), cap=cap)
+
+
+def _said(example: Example, task: Task) -> tuple[str, ...]:
+    """What a worked example says: its inputs with their images, and its answer."""
+    images = (image.url for value in example.inputs.values() for image in images_of(value))
+    return key_of(example.inputs), task.kind.show(example.target), *images

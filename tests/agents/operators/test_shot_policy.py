@@ -95,6 +95,15 @@ def shares(
     return Counter(choose_policy(past, possible, situation, Random(seed)) for seed in range(draws))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_no_example_is_shown_twice(seed: int) -> None:
+    """Not even if it stands in the data several times."""
+    train = tuple(Example(f"t{n}", {"text": f"text {n % 5}"}, "x") for n in range(40))
+    shown_now = edit(NOTHING, seed=seed, task=replace(TASK, train=train))["examples"]
+    parts = [turn.text for turn in shown_now.turns[::2]] or shown_now.text.split("\n\n")
+    assert len(parts) == len(set(parts))
+
+
 @given(showings)
 def test_what_a_section_shows_is_read_from_what_an_experience_keeps(policy: ShotPolicy) -> None:
     assert shown(saved_section(section(policy))) == policy
