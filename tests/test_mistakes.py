@@ -51,6 +51,12 @@ def refused(*args: object, below: Path) -> str:
     return result.stderr
 
 
+@pytest.mark.parametrize("words", [["show"], ["runs"], ["init"], ["ctl", "status"], ["diff", "runs"]], ids=" ".join)
+def test_a_path_that_the_system_refuses_is_named(words: list[str], tmp_path: Path) -> None:
+    command, *more = words
+    assert "x" * 300 in refused(command, tmp_path / ("x" * 300), *more, below=tmp_path)
+
+
 TASK = b'[task]\nname = "t"\ntrain = "train.jsonl"\nvalidation = "validation.jsonl"\ntest = "test.jsonl"\n'
 CONFIGURATIONS: list[tuple[bytes, str]] = [
     (TASK + b"x = " + b"[" * 3000 + b"]" * 3000, "c.toml: not TOML: nested more than 32 levels deep"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import shlex
@@ -38,6 +39,16 @@ DISTRIBUTION = "promptflow-agents"
 COMPLETION = frozenset({"--show-completion", "--install-completion"})
 MISUSED: Any = typer.BadParameter.__base__
 """All errors in how a command is called; typer gives only some of them a name of its own."""
+ENTER = "name a path that you may read and write, or change its permissions"
+REFUSED: Mapping[int, str] = {
+    errno.EACCES: ENTER,
+    errno.EPERM: ENTER,
+    errno.EROFS: "name a path that can be written",
+    errno.ENAMETOOLONG: "name a shorter one",
+    errno.ELOOP: "one of its links leads back to itself",
+    errno.ENOTDIR: "a part of it is a file",
+}
+"""What to do about a path that the system refuses, by its reason."""
 YOUNG = 50_000
 """New objects between two runs of the garbage collector, see `drive`."""
 
@@ -112,10 +123,25 @@ def exit_codes(as_json: bool) -> Iterator[None]:
         yield
     except BaseException as error:
         found = storage_failure(error) or (only(error) if isinstance(error, BaseExceptionGroup) else error)
+        found = of_a_path(found) or found
         code = exit_code(found)
         if code is None:
             raise
         fail(found, code, as_json)
+
+
+def of_a_path(error: BaseException) -> InputError | None:
+    """The error for a path that the user has given and that the system refuses; None for any other error."""
+    advice = REFUSED.get(error.errno or 0) if isinstance(error, OSError) else None
+    if not isinstance(error, OSError) or advice is None or not isinstance(error.filename, str | bytes):
+        return None
+    reason = (error.strerror or "cannot be used").lower()
+    return InputError(f"{reason}; {advice}", file=printable(os.fsdecode(error.filename)))
+
+
+def printable(path: str) -> str:
+    """A path as it can be printed, also if its bytes are no UTF-8."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def exit_code(error: BaseException) -> int | None:

@@ -182,14 +182,12 @@ def explain(detail: ErrorDetails, root: type[Table]) -> str:
         reason = detail["msg"].removeprefix("Value error, ")
         return f"{key}: {reason[:1].lower()}{reason[1:]}"
     siblings = _keys(_table(location[:-1], root))
-    nearest = difflib.get_close_matches(location[-1], siblings, 1)
-    if nearest:
-        return f"unknown key {key}; did you mean {'.'.join([*location[:-1], *nearest])}?"
     paths = sorted(_paths(root), key=len, reverse=True)  # of keys with the same name, the one nearest to the top
-    elsewhere = {path[-1]: ".".join(path) for path in paths}
-    nearest = difflib.get_close_matches(location[-1], elsewhere, 1)
-    if nearest:
-        return f"unknown key {key}; did you mean {elsewhere[nearest[0]]}?"
+    known = {path[-1]: ".".join(path) for path in paths} | {
+        name: ".".join([*location[:-1], name]) for name in siblings
+    }
+    if nearest := difflib.get_close_matches(location[-1], known, 1):
+        return f"unknown key {key}; did you mean {known[nearest[0]]}?"
     return f"unknown key {key}; there are {', '.join(siblings)}"
 
 

@@ -24,6 +24,8 @@ SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
 LONGEST_CELL = 2**31 - 1
 JUDGED = 500
+SURE = 0.8
+"""The least likeness of a column's name, in [0, 1], to be taken for a target that nobody has named."""
 """Most rows by which a header is judged."""
 
 
@@ -120,11 +122,23 @@ def _check_header(header: Sequence[str], fields: Fields, place: Place, below: Re
         raise place.error(f"the header has a column twice: {', '.join(names)}"[:200])
     if missing:
         there = ", ".join(names) or "nothing"
-        nearest = difflib.get_close_matches(missing[0].lower(), [name.lower() for name in names], 1)
-        like = next((name for name in names if [name.lower()] == nearest), names[-1] if names else "label")
-        hint = f'say under [task.fields] which column is which, such as target = "{like}"'[:150]
+        hint = f"say under [task.fields] which column is which, such as {_such_as(missing[0], names, fields)}"[:150]
         hint += f', or target = "{NO_TARGET}" for none' if "target" in missing else ""
         raise place.error(f"the header has no column {', '.join(missing)}; it has {there}"[:300] + f"; {hint}")
+
+
+def _such_as(missing: str, names: Sequence[str], fields: Fields) -> str:
+    """A line of the mapping in which a column that is there stands for a missing one: that of the nearest name. For a
+    target that nobody has named it is rather the last that is no input, since a name means little."""
+    free = [name for name in names if name not in fields.input.values()] or [*names]
+    unnamed = fields.target is None and missing == "target"
+    lower = {name.lower(): name for name in free}
+    nearest = difflib.get_close_matches(missing.lower(), lower, 1, *([SURE] if unnamed else []))
+    like = lower[nearest[0]] if nearest else free[-1] if free else "label"
+    field = next((field for field, column in fields.input.items() if column == missing), "")
+    if field:
+        return f'input = {{ {field} = "{like}" }}'
+    return f'{"id" if missing == fields.id else "target"} = "{like}"'
 
 
 def _named(header: Sequence[str], cells: Sequence[str], place: Place) -> dict[str, str]:

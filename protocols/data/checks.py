@@ -86,7 +86,11 @@ def label_problems(
     given, that the train split lacks (see `levels_of` for a scale)."""
     fits, wanted = FITTING[kind]
     for name, examples in splits.items():
-        if odd := [example.id for example in examples if not fits(example.target)]:
+        if empty := [example.id for example in examples if _is_blank(example.target)]:
+            yield DataError(
+                f"the {name} split has no answer for the ids {_some(empty)}; delete these rows or fill them"
+            )
+        if odd := [e.id for e in examples if not fits(e.target) and not _is_blank(e.target)]:
             yield DataError(f"the {name} split has targets that are {wanted.replace('{ids}', _some(odd))}")
     read = {"ordinal": _level, "multilabel": labels_of}.get(kind, _label)
     there = {label for example in splits["train"] for label in read(example.target)}
@@ -147,6 +151,10 @@ def _no_scale(there: Collection[str], levels: Collection[str]) -> str:
     return ""
 
 
+def _is_blank(target: Json) -> bool:
+    return target is None or (isinstance(target, str) and not target.strip())
+
+
 def _is_label(target: Json) -> bool:
     return isinstance(target, str | int) and not isinstance(target, bool) and bool(str(target).strip())
 
@@ -176,7 +184,7 @@ def _overlap(splits: Splits, what: str, key: Callable[[Example], object]) -> Ite
         if shared:
             other = shared[0][1][0]
             pairs = [mine if mine == theirs else f"{mine} = {theirs}" for mine, (_, theirs) in shared]
-            hint = f"; {IGNORE}" if what == "id" else ""
+            hint = f"; {IGNORE}" if what == "id" else f"; delete each from one of the two, as the {name} split's"
             yield DataError(f"the {name} and {other} splits share an {what}: ids {_some(pairs)}{hint}")
         seen.update({key(e): (name, e.id) for e in examples})
 

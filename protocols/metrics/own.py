@@ -10,6 +10,7 @@ from typing import Any
 from protocols.errors import ConfigError
 from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Example, Json, Judgement, TaskKind
+from protocols.text import LONGEST_REASON, one_line
 
 Verdict = float | tuple[float, str]
 """A score in [0, 1], alone or with feedback in words."""
@@ -26,16 +27,20 @@ class Own(ParsedMetric):
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer.
 
-        :raises ConfigError: the function returned no score in [0, 1].
+        :raises ConfigError: the function returned no score in [0, 1], or something else beside it than a text.
         :raises Exception: any exception of the function.
         """
         given = self._function(example, answer)
         verdict = await given if inspect.isawaitable(given) else given
-        score: Any  # the user's function may return anything
-        score, feedback = verdict if isinstance(verdict, tuple) else (verdict, "")
+        told: tuple[Any, ...] = verdict if isinstance(verdict, tuple) else (verdict, "")
+        score: Any = told[0] if told else None  # the user's function may return anything
         number = isinstance(score, Real)  # includes NumPy's numbers
+        gave = f"metric {self._name} gave {one_line(repr(verdict), LONGEST_REASON)} for example {example.id}"
         if not number or not 0 <= score <= 1:
-            raise ConfigError(f"metric {self._name} gave {score!r} for example {example.id}: no number from 0 to 1")
+            raise ConfigError(f"{gave}: no number from 0 to 1")
+        if len(told) != 2 or not isinstance(told[1], str | None):
+            raise ConfigError(f"{gave}: return a score, or a score and a text of feedback")
+        feedback = (told[1] or "").encode("utf-8", "replace").decode()  # without halves of surrogate pairs
         shown = self._kind.show(answer)
         if score < 1 and not feedback:
             feedback = f"answered {shown}{self.expected(example, ', ')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,8 +14,8 @@ import anyio
 from protocols.errors import CallTimeout, ConfigError, ConnectionFailed
 from protocols.files.named import Named
 from protocols.files.own_code import check_method
-from protocols.model import Reply, Request
-from protocols.providers.responses.figures import Told, mended, used
+from protocols.model import Reply, Request, Usage
+from protocols.providers.responses.figures import Told, count, mended, used
 from protocols.text import LONGEST_REASON, one_line
 
 OWN = "own"
@@ -64,16 +65,30 @@ class OwnModel:
             raise ConnectionFailed(reason, model=self.name) from error
         reply = Reply(said) if isinstance(said, str) else said
         if not (isinstance(reply, Reply) and isinstance(reply.text, str)):
-            raise ConfigError(f"model {self.name}: complete returned {type(said).__name__}; return a Reply or a text")
-        usage = reply.usage
-        if not usage.estimated and not (usage.input and usage.output):
-            usage = used(Told(usage.input, usage.output or None, usage.cached, usage.written), request, reply.said)
+            what = type(said).__name__
+            if isinstance(reply, Reply):
+                what += f" whose text is {type(reply.text).__name__}"
+            raise ConfigError(f"model {self.name}: complete returned {what}; return a Reply or a text")
+        usage = usage_of(reply, request)
+        took = (
+            float(reply.latency) if isinstance(reply.latency, int | float) and 0 < reply.latency < math.inf else 0.0
+        )
         text: Any = mended(reply.text)
         return replace(
             reply,
             text=text,
             usage=usage,
-            latency=reply.latency or time.perf_counter() - begun,
+            latency=took or time.perf_counter() - begun,
             model=reply.model or self.name,
             instead=reply.instead or (None if text or reply.calls or reply.finish == "refusal" else "nothing"),
         )
+
+
+def usage_of(reply: Reply, request: Request) -> Usage:
+    """The usage that the user's code reports, estimated where it counts nothing or what cannot be."""
+    counts = [count(getattr(reply.usage, name, None)) for name in ("input", "output", "cached", "written")]
+    told = Told(*counts)
+    if None in counts or not (reply.usage.estimated or (told.input and told.output)):
+        return used(replace(told, output=told.output or None), request, reply.said)
+    tokens_in, tokens_out, cached, written = (part or 0 for part in counts)
+    return Usage(tokens_in, tokens_out, cached, written, int(bool(reply.usage.estimated)))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -288,6 +290,27 @@ async def test_a_text_is_a_reply_with_estimated_tokens_and_a_reply_keeps_its_own
     assert (await answer("")).instead == "nothing"
     with pytest.raises(ConfigError, match="complete returned int; return a Reply or a text"):
         await answer(3)
+
+
+odd: Any = [math.nan, math.inf, -1, "7", None, 10**30, 1.5]
+
+
+@pytest.mark.parametrize("value", odd)
+async def test_odd_counts_and_latencies_are_estimated_and_measured(value: Any) -> None:
+    """They go into SQLite and into caps."""
+    for usage in (Usage(value, 2), Usage(7, value), value, Usage(7, 2, value), Usage(7, 2, 0, value)):
+        said = (await answer(Reply("so", usage, latency=value))).usage
+        assert all(isinstance(part, int) and 0 <= part < 2**63 for part in astuple(said))
+        assert said.estimated or (said.input, said.output, said.cached, said.written) == (7, 2, 0, 0)
+    latency = (await answer(Reply("so", Usage(7, 2), latency=value))).latency
+    assert isinstance(latency, float)
+    assert 0 <= latency < math.inf
+
+
+async def test_a_reply_without_a_text_is_told_from_no_reply() -> None:
+    nothing: Any = None
+    with pytest.raises(ConfigError, match="complete returned Reply whose text is NoneType; return a Reply or a text"):
+        await answer(Reply(nothing))
 
 
 @pytest.mark.parametrize("raised", [OSError("gone"), ServerFailed("busy", model="own/x")])

@@ -76,7 +76,12 @@ def arguments_of(arguments: object) -> str:
     """The arguments of a call as text; some servers send them as an object."""
     if isinstance(arguments, str):
         return arguments if arguments.strip() else "{}"
-    return "{}" if arguments is None else orjson.dumps(arguments).decode()
+    if arguments is None:
+        return "{}"
+    try:
+        return orjson.dumps(arguments).decode()
+    except orjson.JSONEncodeError:  # deeper than is written, though not than is read
+        return "{}"
 
 
 def text_id(given: object) -> str:

@@ -310,7 +310,10 @@ def is_reply(payload: object) -> bool:
 
 def says_something(error: Mapping[str, object]) -> bool:
     """Whether an error object has a text, a code or a status; gateways send empty errors with their replies."""
-    said = explain(orjson.dumps({"error": error}))
+    try:
+        said = explain(orjson.dumps({"error": error}))
+    except orjson.JSONEncodeError:  # deeper than is written, though not than is read
+        return False
     return bool(said.reason.strip() or said.codes or said.status)
 
 

@@ -166,6 +166,8 @@ def test_a_misspelt_key_suggests_the_right_one(path: tuple[str, ...]) -> None:
         ("providers.openai.bas_url", "did you mean providers.openai.base_url?"),
         ("providers.openai.price.ouput", "did you mean providers.openai.price.output?"),
         ("search.calls", "did you mean budget.calls?"),
+        ("asignments", "did you mean search.assignments?"),
+        ("search.assignmnts", "did you mean search.assignments?"),
         ("budget.qqq", "there are calls, tokens, dollars, minutes, target, patience, roles, operators"),
         ("origin", "unknown key origin"),
     ],

@@ -103,6 +103,9 @@ def test_a_mapping_names_columns_keys_and_classes(tmp_path: Path) -> None:
     ("fields", "reason"),
     [
         (Fields({"text": "sentense"}), r":1: the header has no column sentense, target; it has sentence, label, n"),
+        (Fields({"text": "sentense"}, "label"), r'which column is which, such as input = \{ text = "sentence" \}$'),
+        (Fields({"text": "sentence"}, "lable"), r'such as target = "label"$'),
+        (Fields({"text": "sentence"}, "label", "m"), r'such as id = "n"$'),
         (Fields(target="label", labels=("a", "b")), ":2: the class is 'x'; with names of labels it must be a number"),
         (Fields(target="id", labels=("a", "b")), ":1: the header has no column id"),
         (Fields(target="n", labels=("a", "b")), ":2: class 2 has no name; there are 2 names"),

@@ -24,7 +24,9 @@ def test_empty_and_overlapping_splits_are_refused() -> None:
         check_splits({"train": (example("1"),), "validation": ()})
     with pytest.raises(DataError, match=r"the test and train splits share an id: ids 1; if ids mean nothing"):
         check_splits({"train": (example("1"),), "test": (example("1", text="other"),)})
-    with pytest.raises(DataError, match=r"share an input: ids 2 = 1$"):
+    with pytest.raises(
+        DataError, match=r"share an input: ids 2 = 1; delete each from one of the two, as the test split's$"
+    ):
         check_splits({"train": (example("1"),), "test": (example("2", text="1"),)})
     with pytest.raises(DataError, match="the test split has the fields question, train text"):
         check_splits({"train": (example("1"),), "test": (Example("2", {"question": "x"}, "a"),)})
@@ -36,6 +38,15 @@ def test_labels_that_train_lacks_are_named() -> None:
     check_labels({"train": train, "test": (example("4", "c"),)})
     with pytest.raises(DataError, match=r"the test split has labels that the train split lacks: b \(ids 3\)"):
         check_labels({"train": train, "test": (example("3", "b"),)})
+
+
+@pytest.mark.parametrize("blank", ["", "  ", None])
+def test_a_row_without_an_answer_is_named_as_one(blank: Json) -> None:
+    """It says nothing of the kind of task."""
+    with pytest.raises(
+        DataError, match=r"^the train split has no answer for the ids 2; delete these rows or fill them$"
+    ):
+        check_labels({"train": (example("1"), example("2", blank), example("3"))})
 
 
 def test_every_problem_is_found() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,21 @@ TEXT = TaskKind(parse=whole)
 
 def judge(metric: Metric, target: Json, reply: str) -> Judgement:
     return now(metric.judge(Example("e1", {"text": "x"}, target), reply))
+
+
+odd_verdicts: list[Any] = [(0.5, "x", 1), (0.5, 7), (0.5,), ()]
+
+
+@pytest.mark.parametrize("verdict", odd_verdicts)
+def test_what_is_no_score_and_no_feedback_is_said_with_the_example(verdict: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^metric mine gave .* for example e1: "):
+        judge(Own(TEXT, lambda example, answer: verdict, "mine"), "a", "a")
+
+
+@pytest.mark.parametrize("feedback", ["half \ud800 a pair", None, "whole"])
+def test_feedback_can_be_written(feedback: Any) -> None:
+    judgement = judge(Own(TEXT, lambda example, answer: (0.5, feedback), "mine"), "a", "b")
+    assert judgement.feedback.encode()
 
 
 @pytest.mark.parametrize(

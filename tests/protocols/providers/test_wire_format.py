@@ -329,3 +329,14 @@ async def test_a_success_that_cannot_be_read_is_a_bad_reply(lab: Lab, way: str, 
     with pytest.raises(BadReply) as caught:
         await lab.model(way).complete(REQUESTS[0])
     assert caught.value.request_id == "r-2"
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_no_text() -> None:
+    """orjson reads 1,024 levels and writes 254."""
+    deep: dict[str, object] = {"message": "x"}
+    for _ in range(400):
+        deep = {"inner": deep}
+    error = '{"inner":' * 400 + "{}" + "}" * 400
+    body = f'{{"choices": [{{"message": {{"content": "yes"}}, "error": {error}}}]}}'.encode()
+    assert chat_reply.read_reply(Answer(200, {}, body, "", 0.0), "m", None).text == "yes"
+    assert chat_reply.arguments_of(deep) == "{}"
