@@ -35,11 +35,12 @@ class Own(ParsedMetric):
         told: tuple[Any, ...] = verdict if isinstance(verdict, tuple) else (verdict, "")
         score: Any = told[0] if told else None  # the user's function may return anything
         number = isinstance(score, Real)  # includes NumPy's numbers
-        gave = f"metric {self._name} gave {one_line(repr(verdict), LONGEST_REASON)} for example {example.id}"
         if not number or not 0 <= score <= 1:
-            raise ConfigError(f"{gave}: no number from 0 to 1")
+            raise ConfigError(f"metric {self._name} gave {score!r} for example {example.id}: no number from 0 to 1")
         if len(told) != 2 or not isinstance(told[1], str | None):
-            raise ConfigError(f"{gave}: return a score, or a score and a text of feedback")
+            gave = one_line(repr(verdict), LONGEST_REASON)
+            wanted = "return a score, or a score and a text of feedback"
+            raise ConfigError(f"metric {self._name} gave {gave} for example {example.id}: {wanted}")
         feedback = (told[1] or "").encode("utf-8", "replace").decode()  # without halves of surrogate pairs
         shown = self._kind.show(answer)
         if score < 1 and not feedback:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from protocols.errors import AlwaysRefused, BadRequest, ModelError, TooLong
+from protocols.errors import AlwaysRefused, AuthenticationFailed, BadRequest, ModelError, TooLong
 
 ROUNDS = 4
 """Number of equal refusals in a row, each of a call that began after the previous one, that open the breaker."""
+FORBIDDEN = 403
 
 
 class Breaker:
@@ -15,7 +16,8 @@ class Breaker:
 
     A fatal failure opens it: later calls raise that failure, and nothing is sent. The same BadRequest `ROUNDS` times
     in a row opens it too, unless there was ever a reply: then a refusal concerns only its own request. A refusal for
-    length always concerns only its own request.
+    length always concerns only its own request. So does a 403 once there was a reply, since firewalls and moderation
+    answer with it, too: it becomes a BadRequest, until `ROUNDS` of them come without a reply between them.
     """
 
     def __init__(self) -> None:
@@ -23,6 +25,7 @@ class Breaker:
         self._worked = False
         self._refusal, self._repeated = "", 0
         self._round = 0
+        self._forbidden = 0
 
     def begin(self) -> int:
         """The current round, in which a call begins. Refusals of calls that began in the same round count once.
@@ -35,10 +38,15 @@ class Breaker:
 
     def worked(self) -> None:
         """Record a reply."""
-        self._worked = True
+        self._worked, self._forbidden = True, 0
 
     def failed(self, begun: int, error: ModelError) -> ModelError:
         """Record the failure of a call that began in the round `begun`; returns the error to raise for it."""
+        if self._worked and error.status == FORBIDDEN and isinstance(error, AuthenticationFailed):
+            if begun == self._round:
+                self._round, self._forbidden = self._round + 1, self._forbidden + 1
+            if self._forbidden < ROUNDS:
+                return BadRequest(error.reason, model=error.model, status=FORBIDDEN, request_id=error.request_id)
         if error.fatal:
             self._failure = self._failure or error
         elif self._counts(error) and begun == self._round:

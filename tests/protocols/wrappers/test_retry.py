@@ -191,3 +191,22 @@ async def test_other_refusals_stop_nothing() -> None:
     replied = in_turn(None, *[failure(BadRequest)] * 300)
     calls, error = await calls_until_open(replied, together=1)
     assert (calls, error) == (200, None)
+
+
+def forbidden(status: int = 403) -> ModelError:
+    return AuthenticationFailed("Attention required", model="scripted", status=status)
+
+
+@pytest.mark.parametrize("together", [1, 16])
+async def test_a_403_after_a_reply_is_of_its_request_until_it_comes_again_and_again(together: int) -> None:
+    """Firewalls and moderation answer with it, too."""
+    calls, error = await calls_until_open(in_turn(None, *[forbidden()] * 999), together)
+    assert ROUNDS < calls <= 1 + (ROUNDS + 1) * together
+    assert isinstance(error, AuthenticationFailed)
+    now_and_then = in_turn(*[None, forbidden(), forbidden()] * 100)
+    assert await calls_until_open(now_and_then, together=1) == (200, None)
+
+
+async def test_a_403_before_any_reply_and_a_401_at_any_time_stop_all_calls() -> None:
+    assert (await calls_until_open(in_turn(*[forbidden()] * 9), together=1))[0] == 1
+    assert (await calls_until_open(in_turn(None, *[forbidden(401)] * 9), together=1))[0] == 2
