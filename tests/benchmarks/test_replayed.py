@@ -1,4 +1,4 @@
-"""Selectors on the rewards of measured searches: each outcome is handed out once, and what is collected is bounded."""
+"""Selectors on measured rewards: each outcome is handed out once, and what is collected is bounded."""
 
 from __future__ import annotations
 
