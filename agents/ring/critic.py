@@ -163,10 +163,10 @@ class Critic:
         return compose(blocks, f"{first}{text}\n{form}", evaluation.assignment, model=self._model, role=role)
 
     def _data(self, outcomes: Sequence[Outcome]) -> Block:
-        """Training examples of every answer, if there are answers to explain: the failures and the right examples
-        show few of them, and a convention of the data looks like a slip where it is seen once."""
-        shown = {outcome.example for outcome in outcomes}
-        return data_block(self._task, shown) if explained(self._task) else Block("data", [])
+        """Training examples of every answer, if there are answers to explain that no outcome expects: what is known
+        of these is only here, and a convention of the data looks like a slip where it is seen once."""
+        unseen = [name for name in explained(self._task) if not any(name in outcome.target for outcome in outcomes)]
+        return data_block(self._task, {outcome.example for outcome in outcomes}) if unseen else Block("data", [])
 
 
 class Silent:

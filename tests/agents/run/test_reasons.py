@@ -35,7 +35,7 @@ from tests.world import answer
 
 pytestmark = pytest.mark.anyio
 SEARCH: dict[str, Any] = {
-    "seed": 8,  # all six edits differ, and are raced
+    "seed": 1,  # all six edits differ, and are raced
     "width": 1,
     "assignments": 6,
     "operators": ["self_reflection", "few_shot"],
