@@ -16,14 +16,19 @@ LETTER = rf"[^\W{UNSPACED}]"
 TOKEN = re.compile(rf"(?=\w)[{UNSPACED}]|{LETTER}+")
 
 
+INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
+"""Characters that are not seen (Unicode category Cf): soft hyphens, joiners, marks of direction, byte order marks.
+Some carry meaning inside words (U+200C, U+200D), so texts keep them; what is compared goes without."""
+
+
 def how_many(number: int, noun: str) -> str:
     """A number and what it counts, in English, of a noun whose plural ends in s: "1 call", "2,000 calls"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def fold(text: str) -> str:
-    """The text in NFKC, case folded, with white space collapsed."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """The text in NFKC, case folded, without what is `INVISIBLE`, with white space collapsed."""
+    return " ".join(unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold().split())
 
 
 def normalise(text: str) -> str:

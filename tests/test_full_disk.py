@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,8 @@ from agents.run.opening import open_run
 from agents.study.engine import InThisProcess
 from agents.study.grid import load_grid
 from agents.study.sweep import Sweep
-from memory.storage.sqlite import storage_failed
+from memory.journals.schema import SCHEMA
+from memory.storage.sqlite import open_file, storage_failed
 from protocols.errors import BusError, ConfigError, ConnectionFailed, RunFailed, StorageFailed, storage_failure
 from protocols.messages import Assignment
 from protocols.prompt import Prompt
@@ -218,6 +220,22 @@ def check_one_line(done: subprocess.CompletedProcess[str]) -> None:
     assert last.startswith("promptflow: "), done.stderr
     assert "room" in last
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("pages", range(4, 60, 4))
+def test_a_file_that_found_no_room_is_created_once_there_is_some(tmp_path: Path, disk: Any, pages: int) -> None:
+    place = disk(f"size={4 * pages}k")
+    path = place / "journal.sqlite"
+    with suppress(StorageFailed):
+        for connection in open_file(path, SCHEMA):
+            connection.close()
+    assert not [file.name for file in place.iterdir() if file.name.startswith(".")]
+    subprocess.run(["mount", "-o", "remount,size=10m", str(place)], check=True)
+    writer, reader = open_file(path, SCHEMA)
+    assert reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    for connection in (writer, reader):
+        connection.close()
 
 
 OPTIONS = ("size=16k", "size=120k", "size=320k", "size=10m,nr_inodes=12", "size=10m,nr_inodes=18")

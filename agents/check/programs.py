@@ -19,7 +19,7 @@ from protocols.concurrency.threads import in_thread
 from protocols.errors import BudgetExhausted, InputError, ModelError
 from protocols.prompt import Prompt
 from protocols.task import Task
-from protocols.text import one_line
+from protocols.text import how_many, one_line
 
 
 async def run_on_a_few(
@@ -62,9 +62,17 @@ def look(found: Findings, trial: Trial) -> None:
     if trial.errors:
         others = f"; {len(trial.errors) - 1} more of {count} examples failed, too" if len(trial.errors) > 1 else ""
         found.all.append(Finding("program", "warning" if answered else "failed", f"{trial.errors[0]}{others}"))
+    unused = trial.stands and not trial.calls
+    if unused:
+        found.warn(
+            "prompts",
+            f"the program called none of its prompts on {how_many(count, 'example')}: no edit of a prompt can change "
+            "its answers; have it call one",
+        )
     for name, use in trial.prompts.items():
         if not use.total:
-            found.warn("prompts", f"the prompt {name} was never called on {count} examples")
+            if not unused:
+                found.warn("prompts", f"the prompt {name} was never called on {count} examples")
             continue
         failed = f", {use.failed} of them failed" if use.failed else ""
         sent, replied = use.mean(use.usage.input), use.mean(use.usage.output)

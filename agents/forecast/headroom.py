@@ -88,7 +88,9 @@ def _times(seen: Trial, name: str, answers: int) -> Usage:
 
 def may_be_cheap(configuration: Configuration, task: Task, calls: float = 1.0) -> bool:
     """Whether a search may be long enough to pay for LEAST examples: a quick test that rules out short searches.
-    `calls`: of an answer."""
+    `calls` >= 0: of an answer; one that makes none, as of a program that asks no model, is never long enough."""
+    if not calls:
+        return False
     search = configuration.search
     whole = len(task.validation) + configuration.minibatch(len(task.validation))
     most = search.repeats * (whole * (1 + search.assignments) + 2 * len(task.test))

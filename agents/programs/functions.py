@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from anyio import CapacityLimiter, current_effective_deadline, from_thread, get_cancelled_exc_class, to_thread
+from anyio import CapacityLimiter, from_thread, get_cancelled_exc_class, to_thread
 from anyio.lowlevel import current_token
 
 from agents.programs.watched import Printed, Watch
 from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
+from protocols.files.calling import cancelled
 from protocols.files.own_code import is_theirs
 from protocols.program import Answered, Call, Prompts, Turn
 from protocols.task import Example, Json
@@ -68,7 +69,7 @@ class FunctionProgram:
             except (Exception, SystemExit) as error:
                 raise raised(error, example) from error
             except get_cancelled_exc_class() as error:
-                if current_effective_deadline() == -math.inf:
+                if cancelled():
                     raise
                 raise raised(error, example) from error  # it awaited a task that it had cancelled itself
         return said  # type: ignore[no-any-return]  # `Running` refuses what is no JSON

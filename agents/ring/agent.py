@@ -21,6 +21,7 @@ from protocols.errors import (
     TooLong,
     UnreadableReply,
 )
+from protocols.files.calling import calling
 from protocols.messages import (
     FIRST,
     Assignment,
@@ -75,10 +76,11 @@ async def serve(agent: Agent, mailbox: Mailbox, bus: Bus, at_once: int, tolerate
 
 
 async def _work(agent: Agent, mailbox: Mailbox, bus: Bus, tolerated: Tolerance) -> None:
-    while True:
-        async with mailbox.take() as envelope:
-            for message in await _respond(agent, envelope, bus, tolerated):
-                await say(bus, agent, message, envelope.id)
+    with calling(agent.address):  # a worker that ended like a cancelled one would leave the others waiting
+        while True:
+            async with mailbox.take() as envelope:
+                for message in await _respond(agent, envelope, bus, tolerated):
+                    await say(bus, agent, message, envelope.id)
 
 
 async def say(bus: Bus, agent: Agent, message: Message, cause: int | None) -> None:
@@ -95,7 +97,8 @@ async def _respond(agent: Agent, envelope: Envelope, bus: Bus, tolerated: Tolera
     if not isinstance(message, Assignment | Candidate | Evaluation):
         return await agent.handle(message)
     try:
-        answers = await agent.handle(message)
+        with calling(agent.address):
+            answers = await agent.handle(message)
         return _exactly_one(agent, message, answers)
     except Exception as error:
         kind = _kind(error)

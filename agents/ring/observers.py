@@ -11,6 +11,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from protocols.bus import Bus
+from protocols.files.calling import calling
 from protocols.messages import Envelope, Fault
 
 WAITING = 1024
@@ -85,7 +86,8 @@ class Observers:
         async with shown:
             async for envelope in shown:
                 try:
-                    await observer.observe(envelope)
+                    with calling(address):
+                        await observer.observe(envelope)
                     raised = 0
                 except Exception as error:
                     raised += 1

@@ -15,6 +15,7 @@ from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
 from protocols.concurrency.threads import in_thread
 from protocols.errors import EditRejected, ModelError
+from protocols.files.calling import calling
 from protocols.files.prompt_file import saved_section
 from protocols.messages import Assignment, Candidate, Failure, Message
 from protocols.model import ChatModel
@@ -56,7 +57,8 @@ class Proposer:
         rng = Random(f"{self._seed}/{self.address}/{message.assignment}")
         model = AttributedModel(self._model, message.assignment)
         context = Context(self._task, model, recalled, rng, self._slots, self._token_price)
-        made = await self._operator.edit(message, context)
+        with calling(f"operator {self._operator.name}"):
+            made = await self._operator.edit(message, context)
         drafts = [made] if isinstance(made, Prompt) else list(made)
         kept, refused = await self._usable(message, drafts)
         if not kept:

@@ -268,15 +268,20 @@ def _create(path: Path, schema: Schema) -> None:
     once exactly one succeeds.
 
     (If two processes switch one file to WAL at once, one of them fails, whatever its busy_timeout.)
+
+    It becomes one in WAL mode only when it is whole: SQLite does not say that a log which is written back at the end
+    found no room, and the file would be linked without what is in its log.
     """
     made = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with closing(_connect(str(made))) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN")
             for statement in schema.statements:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {schema.mark}")
             connection.execute(f"PRAGMA user_version = {schema.version}")
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")
         with suppress(FileExistsError):
             path.hardlink_to(made)
     except OSError as error:
@@ -284,4 +289,5 @@ def _create(path: Path, schema: Schema) -> None:
             f"cannot be created ({error.strerror}); choose a directory on a local disk", file=str(path)
         ) from error
     finally:
-        made.unlink(missing_ok=True)
+        for beside in ("", "-journal", "-wal", "-shm"):
+            made.with_name(made.name + beside).unlink(missing_ok=True)

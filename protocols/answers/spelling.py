@@ -12,7 +12,7 @@ from itertools import islice, pairwise
 
 from protocols.answers.negation import MOST, WORDS, denied, denied_directly
 from protocols.errors import DataError
-from protocols.text import LETTER, fold
+from protocols.text import INVISIBLE, LETTER, fold
 
 _SEPARATOR = re.compile(r"(?<=\w)(?:[\s-]|_(?=\w))+(?=\w)")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
@@ -172,9 +172,17 @@ def _forms(labels: Sequence[str]) -> dict[str, str]:
         bare = _bare(label)
         form = bare if bare and alike[bare] == 1 else fold(label).translate(_SIGNS)
         if form in forms:
-            raise DataError(f"a reply cannot tell the labels {forms[form]!r} and {label!r} apart")
+            raise DataError(f"a reply cannot tell the labels {_told(forms[form], label)} apart")
         forms[form] = label
     return forms
+
+
+def _told(one: str, other: str) -> str:
+    """Two labels in words; those that look the same by their characters."""
+    seen = {unicodedata.normalize("NFKC", INVISIBLE.sub("", label)) for label in (one, other)}
+    if len(seen) == 1:
+        return f"{one!a} and {other!a}, which look the same,"
+    return f"{one!r} and {other!r}"
 
 
 def _bare(label: str) -> str:
@@ -186,7 +194,7 @@ def _bare(label: str) -> str:
 
 def _parted(label: str, form: str) -> str:
     """The form with one space between its words."""
-    camel = fold(_CAMEL.sub(" ", unicodedata.normalize("NFKC", label)))
+    camel = fold(_CAMEL.sub(" ", unicodedata.normalize("NFKC", INVISIBLE.sub("", label))))
     text = camel if _squeezed(camel) == _squeezed(form) else form
     return _SEPARATOR.sub(" ", text)
 

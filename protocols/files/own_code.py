@@ -114,9 +114,14 @@ def failed(error: BaseException, what: str) -> ConfigError:
         said = "it ends the process (sys.exit); put what is to run alone under `if __name__ == '__main__'`"
     elif isinstance(error, ImportError):
         said = str(error)
+    return ConfigError(f"{what}: {one_line(redact(said, None), LONGEST_REASON)}", **place_of(error))
+
+
+def place_of(error: BaseException) -> dict[str, Any]:
+    """The innermost file and line outside libraries that an exception came through, as arguments of an error; empty
+    if there are none."""
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    file, line = next(((file, line) for file, line in reversed(places) if is_theirs(file)), (None, None))
-    return ConfigError(f"{what}: {one_line(redact(said, None), LONGEST_REASON)}", file=file, line=line)
+    return next(({"file": file, "line": line} for file, line in reversed(places) if is_theirs(file)), {})
 
 
 def where(found: object) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from protocols.errors import ConfigError
+from protocols.files.calling import calling
 from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Example, Json, Judgement, TaskKind
 from protocols.text import LONGEST_REASON, one_line
@@ -27,11 +28,13 @@ class Own(ParsedMetric):
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer.
 
-        :raises ConfigError: the function returned no score in [0, 1], or something else beside it than a text.
+        :raises ConfigError: the function returned no score in [0, 1], or something else beside it than a text, or
+            raised a cancellation of its own.
         :raises Exception: any exception of the function.
         """
-        given = self._function(example, answer)
-        verdict = await given if inspect.isawaitable(given) else given
+        with calling(f"metric {self._name}, for example {example.id},"):
+            given = self._function(example, answer)
+            verdict = await given if inspect.isawaitable(given) else given
         told: tuple[Any, ...] = verdict if isinstance(verdict, tuple) else (verdict, "")
         score: Any = told[0] if told else None  # the user's function may return anything
         number = isinstance(score, Real)  # includes NumPy's numbers

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 
 from protocols.errors import CallTimeout, ConfigError, ConnectionFailed
+from protocols.files.calling import calling
 from protocols.files.named import Named
 from protocols.files.own_code import check_method
 from protocols.model import Reply, Request, Usage
@@ -51,12 +52,12 @@ class OwnModel:
     async def complete(self, request: Request) -> Reply:
         """:raises CallTimeout: it has not answered in time.
         :raises ConnectionFailed: it raised an OSError.
-        :raises ConfigError: it returned something else.
+        :raises ConfigError: it returned something else, or raised a cancellation of its own.
         :raises Exception: whatever else it raises.
         """
         begun = time.perf_counter()
         try:
-            with anyio.fail_after(self._timeout):
+            with anyio.fail_after(self._timeout), calling(f"model {self.name}"):
                 said: object = await self._complete(request)
         except TimeoutError:
             raise CallTimeout(f"no reply within {self._timeout:g} s", model=self.name) from None

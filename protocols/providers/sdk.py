@@ -19,6 +19,7 @@ import httpx2
 import openai
 
 from protocols.errors import AuthenticationFailed, BadReply, BadRequest, CallTimeout, ConfigError, ConnectionFailed
+from protocols.files.calling import calling
 from protocols.files.named import Named
 from protocols.model import Reply, Request
 from protocols.providers import anthropic as messages
@@ -60,7 +61,8 @@ class OpenAISdkModel:
     async def complete(self, request: Request) -> Reply:
         body = chat.request_body(request, self._model, self._wire)
         started = time.perf_counter()
-        with sdk_errors(self.name, key_of(self._client)), anyio.fail_after(self._timeout):
+        errors = sdk_errors(self.name, key_of(self._client))
+        with calling(f"the client of {self.name}"), errors, anyio.fail_after(self._timeout):
             response = await self._client.post(
                 chat.PATH, cast_to=httpx2.Response, body=body, options={"security": {"bearer_auth": True}}
             )
@@ -83,7 +85,8 @@ class AnthropicSdkModel:
         body = messages.request_body(request, self._model, self._wire)
         headers = {"anthropic-version": self._wire.version or messages.api_version(request)}
         started = time.perf_counter()
-        with sdk_errors(self.name, key_of(self._client)), anyio.fail_after(self._timeout):
+        errors = sdk_errors(self.name, key_of(self._client))
+        with calling(f"the client of {self.name}"), errors, anyio.fail_after(self._timeout):
             response = await self._client.post(
                 messages.PATH, cast_to=httpx2.Response, body=body, options={"headers": headers}
             )

@@ -15,7 +15,7 @@ from agents.config.configuration import Configuration, load
 from agents.config.loading import load_first_prompt, load_task
 from agents.directory.run_directory import RESULT
 from agents.forecast import headroom as measuring
-from agents.forecast.headroom import draws, measure
+from agents.forecast.headroom import draws, may_be_cheap, measure
 from agents.headroom.found import Headroom, unpack_headroom
 from agents.headroom.probe import DRAWS, Probe, chance, in_words
 from agents.models.accounts import Accounts
@@ -210,3 +210,10 @@ def test_validation_is_asked_and_never_test_and_a_prompt_without_a_place_for_exa
     there, _ = probe(tmp_path / "shown", shown)
     assert "8 nearest examples as turns of the chat" not in {in_words(way) for way in there.plan().ways}
     assert chance(load_task(load(tmp_path / "small.toml"))) == pytest.approx(1 / 3)
+
+
+def test_a_search_without_calls_is_never_long_enough_to_measure(tmp_path: Path) -> None:
+    configuration = load(write_task(tmp_path, tables={"search": {"assignments": 1000}}))
+    task = load_task(configuration)
+    assert may_be_cheap(configuration, task)
+    assert not may_be_cheap(configuration, task, 0.0)

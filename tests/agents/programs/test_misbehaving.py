@@ -161,6 +161,10 @@ def in_threads_of_its_own(inputs, prompts, call):
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda _: ask(prompts, inputs, call), range(2)))[-1]
+
+
+async def asks_nothing(inputs, prompts, call):
+    return "invoice"
 """
 
 
@@ -235,6 +239,7 @@ def test_doctor_counts_the_calls_of_each_prompt_and_shows_them(config: Path) -> 
     assert "decide: 3 calls on 3 examples (1 an example)" in out
     assert "What the task model is sent by the prompt decide for the example train-0" in out
     assert "never called" not in out
+    assert "none of its prompts" not in out
     out, _ = called("doctor", config, *program("returns_a_coroutine"))
     assert "decide: 3 calls" in out
     out, _ = called("doctor", config, *program("Answerer"))
@@ -246,6 +251,15 @@ def test_doctor_counts_the_calls_of_each_prompt_and_shows_them(config: Path) -> 
     assert "KeyError: 'amount', on the example train-1, " in out
     out, _ = called("doctor", config, *program("two"), "--offline")
     assert "program: --offline; the estimate takes each prompt to be called once for an example" in out
+
+
+def test_a_program_that_asks_no_model_is_pointed_out_and_searched_all_the_same(config: Path) -> None:
+    out, _ = called("doctor", config, *program("asks_nothing"))
+    (line,) = [line for line in out.splitlines() if "prompts: " in line]
+    assert line.startswith("warning")
+    assert "the program called none of its prompts on 3 examples: no edit of a prompt can change" in line
+    out, _ = called("search", config, *program("asks_nothing", "search.assignments=1"), "--out", "o", "--json")
+    assert "task" not in orjson.loads(out)["calls"] or orjson.loads(out)["calls"]["task"] == 0
 
 
 def test_what_a_program_prints_is_a_note_and_standard_output_is_one_document(config: Path) -> None:

@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory.storage import sqlite
 from memory.storage.database import Database, open_database
 from memory.storage.sqlite import PATIENCE, Schema, reading, storage_failed
 from protocols.errors import MemoryMismatch, PromptFlowError, StorageFailed
@@ -271,3 +272,32 @@ def test_a_file_that_another_process_holds(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.OperationalError) as caught:
             other.execute("BEGIN EXCLUSIVE")
     assert f"held by another process for {PATIENCE:g} s" in str(storage_failed(caught.value, path))
+
+
+def test_a_file_is_whole_without_its_log_when_it_is_put_into_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite writes a log back when the last connection is closed, and says nothing if that fails, as on a full disk:
+    here another connection, which is still open, keeps it from doing so."""
+    others: list[sqlite3.Connection] = []
+
+    class Unwritten(sqlite3.Connection):
+        def close(self) -> None:
+            (_, _, file) = self.execute("PRAGMA database_list").fetchone()
+            others.append(sqlite3.connect(file))
+            others[-1].execute(COUNT.replace("note", "sqlite_schema")).fetchone()
+            super().close()
+
+    def unwritten(database: str, **other: bool) -> sqlite3.Connection:
+        return sqlite3.connect(database, isolation_level=None, factory=Unwritten)
+
+    path = tmp_path / "a.db"
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite, "_connect", unwritten)
+        sqlite._create(path, SCHEMA)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
+    for other in others:
+        other.close()
+    with reading(path, SCHEMA) as connection:
+        assert connection.execute(COUNT).fetchone() == (0,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
