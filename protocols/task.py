@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -114,7 +115,10 @@ def show_text(target: Json) -> str:
         return show_float(target)
     if isinstance(target, list | tuple) and target and all(isinstance(item, str) for item in target):
         return str(target[0])
-    return orjson.dumps(target).decode("utf-8")
+    try:
+        return orjson.dumps(target).decode("utf-8")
+    except orjson.JSONEncodeError:  # a whole number of more than 64 bits, or half of a surrogate pair
+        return json.dumps(target, separators=(",", ":"))
 
 
 def labels_of(target: Json) -> list[str]:

@@ -19,6 +19,11 @@ OTHER_METRICS: Mapping[KindName, str] = {
     "generation": 'metric = "judge"        # a model grades by: rubric = "..."; usual: "token_f1", shared words',
 }
 """A line of `[task]` for a comment."""
+CHOSEN: Mapping[str, str] = {
+    "macro_f1": "the rare labels count as much",
+    "json_f1": 'the fields with the right values; "exact": all of them or nothing',
+}
+"""Why a metric is not the usual one of its kind."""
 KINDS = ", ".join(get_args(KindName))
 
 
@@ -126,11 +131,7 @@ def _task(answers: Answers, data: Data) -> Iterator[str]:
         sizes = ", ".join(f"{size:,} {name}" for name, (_, size) in data.shares.items())
         yield f"cut = {{ {shares}, seed = 0 }}   # the file is cut at random: {sizes}"
     metric = answers.metric
-    yield (
-        f"metric = {toml_string(metric)}   # the rare labels count as much"
-        if metric
-        else (f"# {OTHER_METRICS[answers.kind]}")
-    )
+    yield (f"metric = {toml_string(metric)}   # {CHOSEN[metric]}" if metric else (f"# {OTHER_METRICS[answers.kind]}"))
     yield '# description = "..."     # what comes in and what should come out, for the models that write prompts'
 
 

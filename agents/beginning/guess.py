@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.beginning.columns import Column
+from protocols.answers.json_objects import is_structured
 from protocols.data.mapping import NO_ID
 from protocols.data.values.names import ANSWERS, ASIDE, INPUTS
 from protocols.errors import ConfigError
@@ -98,7 +99,7 @@ def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
         id=identity,
         kind=kind,
         why=why,
-        metric="macro_f1" if kind == "classification" and _uneven(target) else None,
+        metric=_metric(kind, target),
         others=tuple(name for name in named if not any(_within(name, each) for each in used if each)),
         rivals=rivals,
         sure=sure,
@@ -203,12 +204,12 @@ def kind_of(target: Column, inputs: Sequence[Column]) -> tuple[KindName, str]:
         return "ner", "the answers are objects of lists, such as entities by their types"
     if why := _several_labels(target):
         return "multilabel", why
+    if target.form in ("object", "mixed") or _structured(target):
+        return "generation", "the answers are JSON"
     if target.form == "list":
         return ("reading", "the answers are lists of accepted texts") if context else (
             "reasoning", "the answers are lists, which are taken as accepted final answers"
         )  # fmt: skip
-    if target.form in ("object", "mixed"):
-        return "generation", "the answers are JSON"
     if target.form == "number" and (number > FEW or asks):
         return "reasoning", "the answers are numbers"
     if all(OPTION.fullmatch(text) for text in target.distinct):
@@ -295,6 +296,18 @@ def is_closed(column: Column) -> bool:
 def _quoted(target: Column, context: Column) -> bool:
     pairs = [(a, b) for a, b in zip(target.values, context.values, strict=True) if a is not None and b is not None]
     return 2 * sum(str(answer) in str(text) for answer, text in pairs) > len(pairs)
+
+
+def _metric(kind: KindName, target: Column) -> str | None:
+    """The metric, None for the usual one of the kind."""
+    if kind == "generation" and _structured(target):
+        return "json_f1"
+    return "macro_f1" if kind == "classification" and _uneven(target) else None
+
+
+def _structured(column: Column) -> bool:
+    """Whether the values are objects, or lists with objects or lists in them."""
+    return column.form in ("object", "list") and any(map(is_structured, column.there))
 
 
 def _uneven(target: Column) -> bool:

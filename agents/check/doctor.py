@@ -26,7 +26,7 @@ from agents.config.loading import (
     overlay_file,
     sources,
 )
-from agents.config.metrics import PREFERENCE, against, compares, grades
+from agents.config.metrics import PREFERENCE, against, compares, grades, json_as_words
 from agents.config.own_instructions import critic_instruction, own_instructions
 from agents.config.roles import embedder_of
 from agents.config.tables.search import AgentsTable
@@ -151,6 +151,7 @@ def _looked_at(
         found.warn("answers", task.kind.names.warning(prompt))
         found.warn("input", "" if task.program else _unshown(prompt, task))
         found.warn("braces", doubled_braces(prompt, task))
+        found.warn("metric", json_as_words(task))
         found.note("replies", _replies(configuration, task, prompt))
         if path := against(configuration):
             compare = partial(opponent_of, configuration, task)

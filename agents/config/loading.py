@@ -11,7 +11,7 @@ from random import Random
 from typing import TypeVar, get_args
 
 from agents.config.configuration import Configuration
-from agents.config.metrics import against, check_targets, open_kind, open_metric, scored
+from agents.config.metrics import against, check_targets, json_as_words, open_kind, open_metric, scored
 from agents.config.programs import completed, first_prompts, layout, open_program
 from agents.prompting.retrieval_slots import EXAMPLES, places
 from memory.retrieval import read_corpus
@@ -323,8 +323,10 @@ def check_names(prompt: Prompt, task: Task, file: str | None = None) -> None:
 
 
 def remarks(prompt: Prompt, task: Task) -> list[str]:
-    """Warnings about a prompt, one line each."""
-    return [said for said in (task.kind.names.warning(prompt), doubled_braces(prompt, task)) if said]
+    """Warnings about a prompt and how its answers are scored, one line each."""
+    return [
+        said for said in (task.kind.names.warning(prompt), doubled_braces(prompt, task), json_as_words(task)) if said
+    ]
 
 
 def doubled_braces(prompt: Prompt, task: Task) -> str:

@@ -14,6 +14,7 @@ from agents.config.labels import make_kind
 from agents.config.tables.program import ProgramPromptTable
 from agents.config.tables.task import PromptTable
 from agents.programs.trial import Trial
+from protocols.answers.json_objects import is_structured
 from protocols.data.checks import Splits
 from protocols.data.mapping import NO_TARGET
 from protocols.errors import ConfigError
@@ -21,10 +22,10 @@ from protocols.files.named import Named
 from protocols.files.own_code import where
 from protocols.files.text_files import read_text
 from protocols.metrics.entities import EntityF1
-from protocols.metrics.formats import JsonSchema, Pattern
+from protocols.metrics.formats import JsonF1, JsonSchema, Pattern
 from protocols.metrics.judge import ModelJudge, Opponent, Preference
 from protocols.metrics.match import Accuracy, Contains, Exact, MacroF1, Numeric
-from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
+from protocols.metrics.overlap import Overlap, SquadEM, SquadF1, TokenF1
 from protocols.metrics.own import Own
 from protocols.metrics.scales import MeanAbsoluteError, QuadraticKappa
 from protocols.metrics.sets import Jaccard, MacroF1OfSets, MicroF1, SameSet
@@ -33,11 +34,11 @@ from protocols.metrics.weighted import OverModels, Weighted
 from protocols.model import ChatModel, Finish
 from protocols.naming import closed, schema_names
 from protocols.providers.catalogue import EMBEDDED
-from protocols.task import GENEROUS, KindName, Metric, Parser, TaskKind
+from protocols.task import GENEROUS, KindName, Metric, Parser, Task, TaskKind
 from protocols.thought import without_thought
 from protocols.tools.definitions import NO_DEFINITIONS, Definitions, read_schema, read_tools
 
-ENTITY, JUDGE, PREFERENCE = "entity_f1", "judge", "preference"
+ENTITY, FIELDS, JUDGE, PREFERENCE = "entity_f1", "json_f1", "judge", "preference"
 AGAINST = "against"
 """The parameter of the metric preference that names the prompt which others are compared with."""
 
@@ -63,6 +64,7 @@ PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
     "exact": _of_sets(SameSet, Exact),
     "contains": Contains,
     "numeric": Numeric,
+    FIELDS: JsonF1,
     "tool_calls": ToolCalls,
     "tool_calls_in_order": OrderedToolCalls,
 }
@@ -76,7 +78,7 @@ ONLY: Mapping[str, frozenset[str]] = {
     "jaccard": frozenset({"multilabel"}),
     "mae": frozenset({"ordinal"}),
     "quadratic_kappa": frozenset({"ordinal"}),
-    **dict.fromkeys(CALLS, frozenset({"generation"})),
+    **dict.fromkeys((FIELDS, *CALLS), frozenset({"generation"})),
 }
 """The kinds of task that a metric is only for."""
 SET_UP = {"regex": "pattern", "json_schema": "json_schema", JUDGE: "rubric", PREFERENCE: "rubric"}
@@ -96,6 +98,7 @@ SCORED: Mapping[str, str] = {
     "exact": "exact match with an expected answer, but for case and punctuation",
     "contains": "an expected answer must be somewhere in the answer",
     "numeric": "the number must be the expected one, however it is written",
+    FIELDS: "F1 of the fields of the JSON: their values must be right; missing, wrong and invented ones cost",
     **dict.fromkeys(CALLS, "F1 of the expected calls of tools: the tool must be right, and each of its arguments"),
     "regex": "the answer must match a pattern",
     "json_schema": "the answer must be JSON that is valid by a schema",
@@ -127,6 +130,8 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
     if kind.name == "generation" and any(named.use in CALLS for named in configuration.task.metric or ()):
         of_program = [open_definitions(configuration, table) for table in configuration.prompts.values()]
         kind = calling(kind, splits, [tool.name for each in (definitions, *of_program) for tool in each.tools])
+    if any(named.use == FIELDS for named in configuration.task.metric or ()):
+        kind = replace(kind, reads="the object or list of JSON in it")
     if definitions.tools or definitions.schema:
         kind = replace(kind, offer=definitions.offer, limit=max(kind.limit, GENEROUS))
     if configuration.task.json_schema and kind.name == "generation":
@@ -212,6 +217,21 @@ def _scored(configuration: Configuration, kind: TaskKind) -> str:
     if len(weights) == 1:
         return words(next(iter(weights)))
     return "; ".join(f"{weight:g} × {words(named)}" for named, weight in weights.items())
+
+
+def json_as_words(task: Task) -> str:
+    """A warning about a metric that compares the words of targets that are objects; "" if there is none."""
+    if task.kind.name != "generation" or not task.train or not all(is_structured(one.target) for one in task.train):
+        return ""
+    metric = task.metric.metric if isinstance(task.metric, OverModels) else task.metric
+    every = metric.metrics if isinstance(metric, Weighted) else [metric]
+    used = [name for name, make in PLAIN.items() for one in every if isinstance(one, Overlap) and make is type(one)]
+    if not used:
+        return ""
+    return (
+        f"the targets are JSON, and {' and '.join(used)} compares their words, so that an answer whose values "
+        f'are all wrong still scores for its keys; metric = "{FIELDS}" under [task] compares the fields by value'
+    )
 
 
 def check_targets(configuration: Configuration) -> None:

@@ -1,8 +1,11 @@
-"""Metrics of an answer's format: a regular expression, a JSON Schema."""
+"""Metrics of an answer's format: a regular expression, a JSON Schema, the values of its fields."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
+from collections.abc import Mapping
 
 import orjson
 from jsonschema.exceptions import SchemaError, best_match
@@ -11,9 +14,11 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
 from protocols.answers.framing import fenced
+from protocols.answers.json_objects import compare, f1, structure, structure_like
 from protocols.errors import ConfigError
 from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Example, Json, Judgement, TaskKind
+from protocols.text import one_line
 
 
 class Pattern(ParsedMetric):
@@ -85,3 +90,41 @@ def read_json(text: str) -> Json:
     blocks = fenced(text)
     value: Json = orjson.loads(blocks[0] if blocks and not text.lstrip().startswith(("{", "[", '"')) else text)
     return value
+
+
+LONGEST = 80
+"""Most characters of a field in the name of a mistake."""
+
+
+class JsonF1(ParsedMetric):
+    """F1 over the leaves of an answer and of the target, each a path and a value (see `json_objects`); over a corpus,
+    the mean. An answer without JSON is unreadable where the target is an object or a list."""
+
+    async def compare(self, example: Example, answer: Json) -> Judgement:
+        """Judge one answer."""
+        wanted = structure(example.target)
+        if wanted is None:
+            wanted = example.target
+            said = _plain(answer, wanted)
+        elif (said := structure_like(wanted, answer)) is None:
+            named = "object" if isinstance(wanted, Mapping) else "list"
+            return self.unreadable(example, f"the reply holds no complete {named} of JSON")
+        shown = self._kind.show(answer)
+        try:
+            compared = compare(said, wanted)
+            score = f1(said, wanted, compared)
+        except RecursionError:
+            return Judgement(0.0, shown, "the answer is nested too deeply", mistakes={"nested too deeply": 1})
+        counted = Counter(one_line(f"{one.kind} {one.path or 'answer'}", LONGEST) for one in compared.differences)
+        return Judgement(score, shown, "; ".join(map(str, compared.differences)), {}, dict(counted))
+
+
+def _plain(answer: Json, wanted: Json) -> Json:
+    """An answer where the target is no object or list: as it is, or the value that its text is in JSON."""
+    if not isinstance(answer, str):
+        return answer
+    try:
+        value: Json = json.loads(answer)
+    except (ValueError, RecursionError):
+        return answer
+    return answer if isinstance(wanted, str) and not isinstance(value, str) else value

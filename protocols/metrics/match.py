@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from protocols.answers.json_objects import identity, is_structured, structure, structure_like
 from protocols.answers.numbers import equal_numbers
-from protocols.metrics.parsed import ParsedMetric, accepted
+from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Array, Counts, Example, Json, Judgement
 from protocols.text import fold, normalise
 
@@ -19,12 +20,41 @@ class Match(ParsedMetric):
 
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer."""
-        said, wanted = self._kind.show(answer), [self._kind.show(gold) for gold in accepted(example.target)]
-        if any(self.alike(said, gold) for gold in wanted):
-            return Judgement(1.0, said, counts=self.right(said))
-        expected = " or ".join(wanted)
+        said, wanted = (
+            self._kind.show(answer),
+            [(self._kind.show(gold), gold) for gold in self._golds(example.target)],
+        )
+        for shown, gold in wanted:
+            same = self._same_json(answer, gold)
+            if same or (same is None and self.alike(said, shown)):
+                return Judgement(1.0, said, counts=self.right(shown))
+        expected = " or ".join(dict.fromkeys(shown for shown, _ in wanted))
         counts, mistakes = self.wrong(said, expected)
         return Judgement(0.0, said, f"answered {said}, expected {expected}", counts, mistakes)
+
+    def _golds(self, target: Json) -> Sequence[Json]:
+        """The accepted answers. A list with objects or lists in it is one answer, and of the kind generation any list
+        may also be given as a whole."""
+        if not isinstance(target, list | tuple) or is_structured(target):
+            return [target]
+        return [*target, target] if self._kind.name == "generation" else target
+
+    def _same_json(self, answer: Json, gold: Json) -> bool | None:
+        """Whether an answer that is JSON, or holds it, is the gold answer, however written; None where one of the two
+        is no object or list, so that they are compared as texts."""
+        wanted = structure(gold)
+        if wanted is None:
+            return None
+        said = structure(answer) if isinstance(gold, str) else structure_like(wanted, answer)
+        try:
+            return None if said is None else identity(said, self.text) == identity(wanted, self.text)
+        except RecursionError:
+            return False
+
+    @staticmethod
+    def text(text: str) -> str:
+        """The form in which texts within JSON are compared: folded."""
+        return fold(text)
 
     @abstractmethod
     def alike(self, answer: str, gold: str) -> bool:
@@ -71,6 +101,11 @@ class Accuracy(Match):
     def alike(self, answer: str, gold: str) -> bool:
         """Compare the unchanged texts."""
         return answer == gold
+
+    @staticmethod
+    def text(text: str) -> str:
+        """Texts within JSON are compared unchanged, too."""
+        return text
 
     def wrong(self, answer: str, expected: str) -> tuple[Counts, Counts]:
         """The mistake names both labels."""

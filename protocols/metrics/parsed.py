@@ -42,9 +42,13 @@ class ParsedMetric(MeanScore, ABC):
         try:
             answer = await read_answer(self._kind, reply, finish)
         except UnreadableReply as error:
-            feedback = f"{error}{self.expected(example, '; ')}"
-            return Judgement(0.0, None, feedback, self.missed(example.target), {"unreadable": 1})
+            return self.unreadable(example, str(error))
         return await self.compare(example, answer)
+
+    def unreadable(self, example: Example, why: str) -> Judgement:
+        """The judgement of a reply that holds no answer."""
+        feedback = f"{why}{self.expected(example, '; ')}"
+        return Judgement(0.0, None, feedback, self.missed(example.target), {"unreadable": 1})
 
     def attributed_to(self, assignment: int) -> Metric:
         """This metric itself, because it calls no model."""

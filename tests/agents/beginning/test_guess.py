@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,14 @@ def test_a_rare_label_counts_where_one_label_is_most() -> None:
     found = guessed(rows_of(text=TEXTS, label=["usual"] * 28 + ["rare", "rare"]))
     assert found.metric == "macro_f1"
     assert guessed(rows_of(text=TEXTS, label=labels())).metric is None
+
+
+@pytest.mark.parametrize("wrap", [dict, json.dumps, lambda row: [row, row]])
+def test_targets_that_are_json_are_compared_by_their_fields(wrap: Callable[[dict[str, Any]], Any]) -> None:
+    rows = [{"text": text, "answer": wrap({"amount": n, "shop": f"shop {n}"})} for n, text in enumerate(TEXTS)]
+    found = guessed(rows)
+    assert (found.kind, found.metric, found.target.name) == ("generation", "json_f1", "answer")
+    assert guessed(rows_of(text=TEXTS, answer=[f"{text} is so. And more." for text in TEXTS])).metric is None
 
 
 @pytest.mark.parametrize(

@@ -217,3 +217,19 @@ async def test_examples_that_are_cut_are_looked_at_as_splits(tmp_path: Path) -> 
     few = config.with_name("few.jsonl")
     few.write_bytes(b"".join(config.with_name("train.jsonl").read_bytes().splitlines(keepends=True)[:8]))
     assert "8 examples of 3 classes are too few" in failed(await look(config, "task.data=few.jsonl"))["splits"]
+
+
+@pytest.mark.parametrize(("metric", "warned"), [("token_f1", True), ("json_f1", False)])
+async def test_json_that_is_compared_by_its_words_is_warned_of(tmp_path: Path, metric: str, warned: bool) -> None:
+    splits = {
+        split: b"".join(
+            b'{"id": "%s-%d", "input": {"text": "%s %d"}, "target": {"n": %d}}\n'
+            % (split.encode(), n, split.encode(), n, n)
+            for n in range(size)
+        )
+        for split, size in SIZES.items()
+    }
+    table = {"name": "small", "kind": "generation", "metric": metric, **{split: f"{split}.jsonl" for split in SIZES}}
+    diagnosis = await look(write_task(tmp_path, splits, tables={"task": table}))
+    found = [finding.status for finding in diagnosis.findings if finding.what == "metric"]
+    assert found == (["warning"] if warned else [])

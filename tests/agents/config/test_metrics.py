@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from agents.config.configuration import Configuration, build
-from agents.config.loading import load_first_prompt, load_task
+from agents.config.loading import load_first_prompt, load_task, remarks
+from agents.config.metrics import json_as_words
 from agents.config.roles import roles
 from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.forecast.composed import Asked
@@ -22,6 +23,7 @@ from memory.journals.reading import read_calls, read_journal
 from protocols.errors import ConfigError, DataError
 from protocols.messages import Evaluation, Outcome
 from protocols.metrics.weighted import Weighted
+from protocols.prompt import Prompt, Section
 from protocols.task import Example, Json
 from tests.small_task import SIMULATED, SIZES
 from tests.wire_server import WireServer
@@ -36,6 +38,7 @@ TARGETS: Mapping[str, Sequence[Json]] = {
     "generation": ["A poem", {"a": 1}, 3],
     "reasoning": ["12", 7, ["3/4", "0.75"]],
 }
+RECEIPT: Json = {"amount": 58.99, "shop": "Aldi"}
 JUDGED = {"metric": "judge", "rubric": "Say more."}
 
 
@@ -323,3 +326,33 @@ async def test_final_answers_are_read_by_what_they_are(
     task = load_task(configure(tmp_path, "reasoning", targets=targets))
     assert task.kind.metric == metric
     assert (await task.metric.judge(task.train[0], reply)).score == 1
+
+
+@pytest.mark.parametrize("target", [RECEIPT, orjson.dumps(RECEIPT).decode(), [RECEIPT, RECEIPT]])
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({}, "token_f1"),
+        ({"metric": "squad_f1"}, "squad_f1"),
+        ({"metric": {"exact": 1, "token_f1": 2}}, "token_f1"),
+        ({"metric": "json_f1"}, ""),
+        ({"metric": "exact"}, ""),
+    ],
+)
+async def test_json_that_is_compared_by_its_words_is_pointed_out(
+    tmp_path: Path, target: Json, keys: Mapping[str, object], named: str
+) -> None:
+    task = load_task(configure(tmp_path, "generation", keys, [target]))
+    said = [
+        text
+        for text in remarks(Prompt((Section("task", "task", "Read {text}."),)), task)
+        if "the targets are JSON" in text
+    ]
+    assert [text.partition(" compares their words")[0] for text in said] == (
+        [f"the targets are JSON, and {named}"] if named else []
+    )
+
+
+@pytest.mark.parametrize("target", ["Paris", ["Paris", "in Paris"], 5, "[1] Paris"])
+async def test_targets_that_are_texts_are_not(tmp_path: Path, target: Json) -> None:
+    assert json_as_words(load_task(configure(tmp_path, "generation", {}, [target]))) == ""

@@ -38,6 +38,9 @@ label_lists: st.SearchStrategy[Json] = st.lists(st.sampled_from(LABELS), max_siz
 lines = filled.filter(lambda text: len(text.split()) > 0 and "\n" not in text)
 plain = st.text("bcd 付款", min_size=1, max_size=12).filter(str.strip)
 numbers = st.integers(-(10**9), 10**9) | st.decimals(-1000, 1000, places=2)
+leaves: st.SearchStrategy[Json] = (
+    st.none() | st.booleans() | st.integers(-9, 9) | filled | st.lists(filled, max_size=2)
+)
 GIVEN = {
     "classification": Given("classification", LABELS, st.sampled_from(LABELS)),
     "multilabel": Given("multilabel", [[label] for label in LABELS] + [[]], label_lists),
@@ -47,6 +50,9 @@ GIVEN = {
     "reading": Given("reading", ["Ada", []], st.lists(plain, max_size=3)),
     "reading, chinese": Given("reading", ["阿达", []], st.lists(plain, max_size=3)),
     "generation": Given("generation", ["Ada"], filled),
+    "objects": Given(
+        "generation", [{"name": "Ada", "tags": []}], st.dictionaries(filled, leaves, min_size=1, max_size=3)
+    ),
     "numbers": Given("reasoning", ["1", "-2,000.5"], numbers.map(str)),
     "options": Given("reasoning", ["(A)", "(B)"], st.sampled_from(["(A)", "(C)", "(Z)"])),
     "yes or no": Given("reasoning", ["Yes", "No"] * 4, st.sampled_from(["Yes", "No"])),

@@ -13,7 +13,7 @@ from protocols.errors import UnreadableReply
 from protocols.metrics.formats import JsonSchema, Pattern
 from protocols.metrics.own import Own
 from protocols.metrics.weighted import Weighted
-from protocols.task import Counts, Example, Metric, TaskKind, corpus_value, tally
+from protocols.task import Counts, Example, Json, Metric, TaskKind, corpus_value, tally
 from tests.direct import now
 from tests.protocols.metrics.kinds_at_hand import GIVEN, plain
 from tests.strategies import texts
@@ -106,6 +106,32 @@ def test_a_parser_answers_or_says_why_it_cannot(name: str, reply: str) -> None:
     except UnreadableReply as error:
         answer = str(error)
     assert answer not in (None, "")
+
+
+ANSWERS: dict[str, type | tuple[type, ...]] = {
+    "multilabel": list,
+    "ner": dict,
+    "reading": (str, list),
+}
+"""The table of docs/metrics.md: what a metric of one's own is given; a text for the other kinds."""
+
+
+@pytest.mark.parametrize("name", GIVEN)
+@given(data=st.data())
+@settings(max_examples=10)
+def test_what_a_metric_of_ones_own_is_given(name: str, data: st.DataObject) -> None:
+    kind, seen = GIVEN[name].kind(), list[object]()
+
+    def score(example: Example, answer: Json) -> float:
+        seen.append(answer)
+        return 1.0
+
+    own = Own(kind, score, "mine:f")
+    target = data.draw(GIVEN[name].targets)
+    now(own.judge(Example("1", {}, target), kind.replied(target)))
+    assert [isinstance(answer, ANSWERS.get(kind.name, str)) for answer in seen] == [True]
+    now(own.judge(Example("1", {}, target), "<think>and so on"))
+    assert len(seen) == 1
 
 
 @given(plain, plain)
