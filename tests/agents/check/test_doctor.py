@@ -63,6 +63,25 @@ async def test_operators_that_ask_no_model_have_none(tmp_path: Path) -> None:
     assert "OPENAI_API_KEY" in failed(diagnosis)["model openai/x"]  # a search would open it, too
 
 
+@pytest.mark.parametrize("role", ["default", "critic", "proposers.describe"])
+@pytest.mark.parametrize("offline", [True, False])
+async def test_what_a_search_takes_is_estimated_without_a_key_and_is_the_same_as_with_one(
+    tmp_path: Path, role: str, offline: bool
+) -> None:
+    config = write_task(tmp_path)
+    settings = (f"models.{role}=openai/gpt-5-mini", 'search.operators=["few_shot", "describe"]')
+    without = await diagnose(config, settings, {}, offline)
+    assert without.exit_code == 2
+    assert "OPENAI_API_KEY" in failed(without)["model openai/gpt-5-mini"]
+    assert without.estimate == (await diagnose(config, settings, {"OPENAI_API_KEY": KEY}, True)).estimate
+    assert without.estimate is not None
+    assert without.estimate.dollars is not None
+    both = await diagnose(config, (*settings, "search.selector=best"), {}, offline)
+    [left_out] = [finding for finding in both.findings if finding.what == "estimate"]
+    assert both.estimate is None
+    assert (left_out.status, "selector" in left_out.text, "model" in left_out.text) == ("not checked", True, False)
+
+
 def changed(split: str, **change: object) -> dict[str, Any]:
     made = rows(split)
     return {split: [{**made[0], **change}, *made[1:]]}
@@ -135,7 +154,9 @@ async def test_each_fault_is_found(
     diagnosis = await look(write_task(tmp_path, **files), *settings)
     what, *parts = expected
     assert diagnosis.exit_code == 2
-    assert diagnosis.estimate is None
+    skipped = {f.what: f.text for f in diagnosis.findings if f.status == "not checked"}
+    assert (diagnosis.estimate is None) == ("estimate" in skipped) == ("has no key" not in failed(diagnosis)[what])
+    assert what == "configuration" or what in skipped.get("estimate", what)
     for part in parts:
         assert part in failed(diagnosis)[what]
 
