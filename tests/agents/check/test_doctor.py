@@ -10,8 +10,10 @@ import pytest
 
 from agents.check.doctor import diagnose
 from agents.check.findings import Diagnosis
+from agents.check.reaching import may_have_thought
 from memory.store import open_memory
 from protocols.embedding import HashedNgrams
+from protocols.model import Reply, Usage
 from tests.small_task import SIZES, rows, write_task
 from tests.wire_server import Fault, WireServer
 
@@ -118,6 +120,22 @@ async def test_a_model_that_needs_more_for_two_letters_than_a_reply_may_have_is_
         assert finding.status == status
         assert ('reply_tokens under [providers."openai/a"]' in finding.text) == (status == "warning")
         assert diagnosis.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "thought"),
+    [
+        ("OK. " * 40, "local/smollm2-135m", False),
+        ("<think>so</think>OK", "local/qwen3-0.6b", True),
+        ("<think>so it goes on", "local/qwen3-0.6b", True),
+        ("OK. " * 40, "embedded", False),
+        ("OK", "openai/x", True),
+    ],
+)
+def test_a_model_on_this_machine_that_rambles_is_not_taken_for_one_that_thinks(
+    text: str, model: str, thought: bool
+) -> None:
+    assert may_have_thought(Reply(text, Usage(37, 43), model=model), model) == thought
 
 
 FAULTS: list[tuple[dict[str, Any], list[str], list[str]]] = [
