@@ -3,6 +3,7 @@
 PromptFlowError
 ├── InputError            the user's input cannot be used: one line, exit code 2
 │   ├── ConfigError       the configuration or the command line
+│   │   └── MissingKey    a model has no key
 │   ├── DataError         a data file
 │   ├── PromptError       a prompt or its file
 │   │   └── EditRejected  an edit that loses or invents a placeholder, or touches a frozen section
@@ -61,6 +62,10 @@ class InputError(PromptFlowError):
 
 class ConfigError(InputError):
     """The configuration or the command line cannot be used."""
+
+
+class MissingKey(ConfigError):
+    """A model has no key: all that needs no call can be done without it."""
 
 
 class DataError(InputError):

@@ -8,23 +8,18 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from agents.check.examples import look_at_examples
 from agents.check.findings import Diagnosis, Finding, Findings, Sent
 from agents.check.programs import first_requests, run_on_a_few
 from agents.check.reaching import call_each, check_memory_of, open_models, to_call
 from agents.config.catalogue import open_operators, open_selector
 from agents.config.configuration import Configuration, load
 from agents.config.extensions import check_agents
-from agents.config.labels import known_labels
 from agents.config.loading import (
-    corrections,
     doubled_braces,
-    in_splits,
     load_corpus,
     load_first_prompt,
-    make_task,
     opponent_of,
-    overlay_file,
-    sources,
 )
 from agents.config.metrics import PREFERENCE, against, compares, grades, json_as_words
 from agents.config.own_instructions import critic_instruction, own_instructions
@@ -49,26 +44,19 @@ from agents.prompting.retrieval_slots import open_slots, slots_of, unfilled
 from agents.run.opening import check_editable
 from memory import upkeep
 from protocols.concurrency.threads import in_thread
-from protocols.data import Source, doubt_of_header, load_examples
-from protocols.data.checks import FITTING, Splits, label_problems, split_problems
 from protocols.errors import (
     BudgetExhausted,
     ConfigError,
-    DataError,
     InputError,
     MemoryMismatch,
     ModelError,
 )
-from protocols.kinds.kinds import generation
 from protocols.metrics.judge import ModelJudge, Preference
-from protocols.metrics.match import Exact
 from protocols.model import ChatMessage
 from protocols.prompt import Prompt, braced, holds_placeholder
 from protocols.providers.local_model import LocalModel
 from protocols.providers.transport.http import open_transport
-from protocols.task import Example, Task
-from protocols.text import how_many
-from protocols.turns import Conversation, images_of
+from protocols.task import Task
 
 
 async def diagnose(
@@ -80,7 +68,7 @@ async def diagnose(
     headroom: Tell | None = None,
 ) -> Diagnosis:
     """Check everything, make one small call to each model and run a program on a few training examples, unless
-    `offline`, and estimate the cost of a search.
+    `offline`, and estimate the cost of a search, for which no key is needed.
 
     Writes only replies, to a configured reply cache. `accounts` track the calls in flight. `headroom`: if given and
     all checks pass, headroom is measured, too, and each result is passed to it.
@@ -89,6 +77,7 @@ async def diagnose(
     load_it = partial(found.attempt, "configuration", lambda: load(path, settings), lambda _: str(path))
     configuration = await in_thread(load_it)
     if configuration is None:
+        found.skip("estimate", "the configuration must be put right first")
         return Diagnosis(tuple(found.all), None)
     operators, task, prompt = await in_thread(_looked_at, found, configuration, environ)
     silent = {f"proposer/{name}" for name, each in (operators or {}).items() if getattr(each, "silent", False)}
@@ -113,9 +102,11 @@ async def diagnose(
             tried = await run_on_a_few(found, configuration, environ, task, prompt, accounts or Accounts())
     sent = first_requests(task, tried) if task and tried and tried.requests else sent
     seen = tried.trial if tried else None
+    blocking = found.blocking
+    if blocking or not (operators and task and prompt):
+        found.skip("estimate", f"to be put right first: {', '.join(blocking) or 'the examples'}")
+        return Diagnosis(tuple(found.all), None, sent)
     diagnosis = Diagnosis(tuple(found.all), None, sent)
-    if diagnosis.exit_code == 2 or not (operators and task and prompt):
-        return diagnosis
     slots = await in_thread(lambda: open_slots(task, load_corpus(configuration)))
     critique = configuration.minibatch(len(task.validation))
     asked = await composed(slots, prompt, operators, critique)
@@ -145,7 +136,7 @@ def _looked_at(
 ) -> tuple[Mapping[str, Operator] | None, Task | None, Prompt | None]:
     """The operators, the task and the first prompt, each None if it cannot be used; all that is wrong is `found`."""
     operators = _operators(found, configuration)
-    likely, task = _examples(found, configuration)
+    likely, task = look_at_examples(found, configuration)
     prompt = _prompt(found, configuration, likely, operators)
     if task and prompt:
         found.warn("answers", task.kind.names.warning(prompt))
@@ -182,80 +173,6 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
         known = "the models' wire formats have them all"
         found.attempt("parameters", lambda: check_asked(configuration), lambda _: known)
     return operators
-
-
-def _examples(found: Findings, configuration: Configuration) -> tuple[Task | None, Task | None]:
-    """A task for checking the prompt, for which the examples of one split suffice, and the real task; None for those
-    that cannot be made."""
-    places = sources(configuration)
-    loaded = {name: _file(found, name, source) for name, source in places.items()}
-    there = {name: examples for name, examples in loaded.items() if examples is not None}
-    whole = len(there) == len(places)
-    try:
-        splits = in_splits(configuration, there, corrected=whole)
-        corrected = _overlaid(configuration) if whole else ""
-    except DataError as problem:
-        found.none_of("splits", [problem], "")
-        return None, None
-    if not splits:
-        return None, None
-    if corrected:
-        found.all.append(Finding("corrections", "ok", corrected))
-    fine = found.none_of("splits", split_problems(splits), "no id and no input is in two of them")
-    if configuration.task.kind in FITTING and "train" in splits:
-        fine &= _labels(found, configuration, splits)
-    task: Task | None = None
-    if fine and whole:
-        task = found.attempt("task", lambda: make_task(configuration, splits), _describe)
-    else:
-        found.skip("task", "the examples must be put right first")
-    some = next((examples for examples in splits.values() if examples), ())
-    if task is not None or not some:
-        return task, task
-    kind = generation({})  # any kind will do, since only placeholders are checked
-    return Task(configuration.task.name, some, (), (), Exact(kind), tuple(sorted(some[0].inputs)), kind), None
-
-
-def _overlaid(configuration: Configuration) -> str:
-    """How many gold answers a person has corrected; "" if none."""
-    told = corrections(configuration).values()
-    out = sum(correction.wrong for correction in told)
-    where = overlay_file(configuration)
-    corrected, left = how_many(len(told) - out, "gold answer"), how_many(out, "example")
-    return f"{corrected} corrected and {left} left out by {where}" if told else ""
-
-
-def _labels(found: Findings, configuration: Configuration, splits: Splits) -> bool:
-    """Whether all targets are labels of the task."""
-    kind = configuration.task.kind
-    if configuration.task.labels is None:
-        return found.none_of("labels", label_problems(splits, kind), "train has every label")
-    labels = found.attempt("task.labels", lambda: known_labels(configuration), lambda all: f"{len(all):,} labels")
-    problems = label_problems(splits, kind, labels) if labels else ()
-    return bool(labels) and found.none_of("labels", problems, "task.labels has every label")
-
-
-def _file(found: Findings, name: str, source: Source) -> tuple[Example, ...] | None:
-    def describe(examples: tuple[Example, ...]) -> str:
-        return f"{len(examples):,} in {source.location}"
-
-    examples = found.attempt(f"{name} examples", lambda: load_examples(source, name), describe)
-    if examples is not None and (doubt := doubt_of_header(source)):
-        found.warn(f"{name} header", str(doubt))
-    return examples
-
-
-def _describe(task: Task) -> str:
-    return f"{task.kind.name}; input fields {', '.join(_field(task, name) for name in task.fields)}"
-
-
-def _field(task: Task, name: str) -> str:
-    """An input field, with what it holds in training if that is not text alone."""
-    values = [example.inputs[name] for example in task.train]
-    tokens = [image.tokens for value in values for image in images_of(value)]
-    held = ["conversations"] if any(isinstance(value, Conversation) for value in values) else []
-    held += [f"images of about {sum(tokens) // len(tokens):,} tokens"] if tokens else []
-    return f"{name} ({' with '.join(held)})" if held else name
 
 
 def _prompt(

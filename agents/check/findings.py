@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from agents.forecast.estimate import Estimate
 from agents.headroom.found import Headroom
-from protocols.errors import InputError, StorageFailed
+from protocols.errors import InputError, MissingKey, StorageFailed
 from protocols.model import ChatMessage
 
 T = TypeVar("T")
@@ -61,6 +61,13 @@ class Findings:
 
     def __init__(self) -> None:
         self.all: list[Finding] = []
+        self._keys: list[Finding] = []
+
+    @property
+    def blocking(self) -> list[str]:
+        """The checks whose failures leave nothing to estimate from: not those of calls, nor for lack of a key."""
+        failed = (one for one in self.all if one.status == "failed" and not one.call and one not in self._keys)
+        return list(dict.fromkeys(one.what for one in failed))
 
     def attempt(self, what: str, work: Callable[[], T], say: Callable[[T], str]) -> T | None:
         """Run `work` as a check, and return its value, which `say` describes; None if it fails."""
@@ -68,6 +75,8 @@ class Findings:
             value = work()
         except (InputError, StorageFailed) as error:
             self.all.append(Finding(what, "failed", str(error)))
+            if isinstance(error, MissingKey):
+                self._keys.append(self.all[-1])
             return None
         self.all.append(Finding(what, "ok", say(value)))
         return value

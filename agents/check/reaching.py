@@ -22,12 +22,14 @@ from protocols.errors import (
     ModelNotFound,
     QuotaExhausted,
     RateLimited,
+    UnreadableReply,
 )
-from protocols.model import ChatMessage, ChatModel, Request
+from protocols.model import ChatMessage, ChatModel, Reply, Request
 from protocols.pacing.limits import Limits
-from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings
+from protocols.providers.catalogue import EMBEDDED, Account, is_local, open_embeddings
 from protocols.providers.local_model import LocalModel, in_words
 from protocols.providers.transport.http import Transport
+from protocols.thought import without_thought
 from protocols.wrappers.asking import AskingModel
 from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.reply_room import MinReplyTokensModel
@@ -135,7 +137,7 @@ async def call_each(
             how = ", estimated: the server does not count them" if reply.usage.estimated else ""
             spent = f"{reply.usage.input} + {reply.usage.output} tokens{how}"
             room = rooms.get(model.name)
-            long = room is not None and reply.usage.output > room
+            long = room is not None and reply.usage.output > room and may_have_thought(reply, model.name)
             more = (
                 f"; a reply of the task may have {room}: if the model thinks before it answers, give it room with "
                 f'reply_tokens under [providers."{model.name}"]'
@@ -147,3 +149,14 @@ async def call_each(
         for index, (what, model) in enumerate(models):
             tasks.start_soon(one, index, what, model, name=what)
     found.all += [result for result in results if result is not None]
+
+
+def may_have_thought(reply: Reply, model: str) -> bool:
+    """Whether a thought may be what made a reply long: one is seen in it, or the model is a provider's,
+    which may keep its thought to itself. All that a model on this machine writes is in its text."""
+    try:
+        if without_thought(reply.text, reply.finish) != reply.text:
+            return True
+    except UnreadableReply:
+        return True
+    return not is_local(model) and model != EMBEDDED

@@ -3,13 +3,15 @@ around it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from agents.config.configuration import Configuration
 from agents.config.metrics import against, compares, grades
 from agents.forecast.composed import Asked, tokens_of
+from agents.forecast.fitting import Amounts, Caps, Use, times
 from agents.forecast.least import reply_room, role_of
 from agents.forecast.past import Past
 from agents.programs.trial import Trial
@@ -18,7 +20,6 @@ from agents.prompting.requests import show_example, show_turns
 from agents.prompting.retrieval_slots import EXAMPLES, places, unfilled
 from memory.retrieval import CHUNK
 from protocols.budget.prices import Price
-from protocols.model import Usage
 from protocols.prompt import Prompt, estimate_turn
 from protocols.providers.responses.figures import BYTES
 from protocols.task import Task
@@ -57,28 +58,8 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """The expected use of one role's model: `calls`, and the tokens of all of them."""
-
-    model: str
-    calls: float
-    input: float
-    output: float
-
-    @property
-    def tokens(self) -> float:
-        """Input and output."""
-        return self.input + self.output
-
-    def dollars(self, known: Mapping[str, Price]) -> float:
-        """The cost in dollars; 0 if there are no calls or the price is not known."""
-        usage = Usage(round(self.input), round(self.output))
-        return known[self.model].of(usage) if self.model in known else 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Estimate:
-    """The estimate within the caps of `[budget]`; `roles` are before caps. `dollars` None: the price of the models in
+    """The estimate within the caps of `[budget]`, also of the `roles`. `dollars` None: the price of the models in
     `unpriced` is not known. `past`: number of past runs of this task used. `assumptions`: in words."""
 
     calls: Amount
@@ -128,23 +109,20 @@ def estimate(
     """The estimate for a search of `task` from the prompt `first`, including the held-out report. `known`: prices;
     `asked`: the result of `composed`; `seen`: of a program, None if it was not tried."""
     past = past or Past()
-    expected = Expected(configuration, task, first, asked, past, seen)
-    roles = expected.roles
+    caps = Caps(configuration, known)
+    expected = caps.fitted(Expected(configuration, task, first, asked, past, seen), configuration.search.assignments)
+    roles = caps.held(expected.roles)
     unpriced = tuple(sorted({use.model for use in roles.values() if use.calls} - known.keys()))
-    totals = {
-        "calls": sum(use.calls for use in roles.values()),
-        "tokens": sum(use.tokens for use in roles.values()),
-        "dollars": sum(use.dollars(known) for use in roles.values()),
-    }
-    caps: dict[str, float | None] = {name: getattr(configuration.budget, name) for name in totals}
-    share = min([1.0, *(cap / totals[name] for name, cap in caps.items() if cap is not None and totals[name])])
     spread = KNOWN_SPREAD if past.runs >= KNOWN else SPREAD
-    least = min(1.0, expected.least / totals["calls"]) if totals["calls"] else 1.0
+    calls = caps.of(roles, "calls")
+    least = min(1.0, expected.least / calls) if calls else 1.0
 
-    def amount(name: str) -> Amount:
-        total, most = totals[name], float("inf") if caps[name] is None else float(caps[name] or 0)
-        low, high = share * total * max(1 / spread, least), min(total * spread, most)
-        return Amount(share * total, min(low, share * total), max(high, share * total), caps[name])
+    def amount(name: Amounts) -> Amount:
+        limit = caps.run[name]
+        limit = float("inf") if limit is None else limit  # dollars are of whole tokens, and may round to above it
+        total = min(limit, caps.of(roles, name))
+        most = min(limit, caps.of(caps.held(times(roles, spread), name), name))
+        return Amount(total, min(total, total * max(1 / spread, least)), max(total, most), caps.run[name])
 
     return Estimate(
         calls=amount("calls"),
@@ -158,7 +136,8 @@ def estimate(
 
 
 class Expected:
-    """The expected run, before caps. `least`: minimum number of calls for a result."""
+    """The expected run, of all edits that `[search]` allows or fewer, before caps. `least`: minimum number of calls
+    for a result."""
 
     def __init__(
         self,
@@ -170,7 +149,18 @@ class Expected:
         seen: Trial | None = None,
     ) -> None:
         self._configuration, self._asked, self._past, self._seen = configuration, asked, past, seen
-        sizes, edits = measure(task, first), configuration.search.assignments
+        self._task, self._first, self._sizes = task, first, measure(task, first)
+        self._plan(configuration.search.assignments)
+
+    def with_edits(self, edits: float) -> Self:
+        """The same run, ended after so many edits."""
+        shorter = copy(self)
+        shorter._plan(edits)
+        return shorter
+
+    def _plan(self, edits: float) -> None:
+        configuration, past, self._edits = self._configuration, self._past, edits
+        task, first, asked, sizes = self._task, self._first, self._asked, self._sizes
         critique = min(configuration.minibatch(len(task.validation)), len(task.train))
         whole = len(task.validation) + critique
         self._races = edits * (WEIGHT * RACED + past.races) / (WEIGHT + past.assignments)
@@ -228,7 +218,7 @@ class Expected:
         answer = 1.5 * sizes.target + 6 if task.has_targets else ANSWER
         return min(room, answer + first_words + THOUGHT * (room > limit))
 
-    def _roles(self, edits: int, answers: float, prompt: float, sizes: Sizes) -> dict[str, Use]:
+    def _roles(self, edits: float, answers: float, prompt: float, sizes: Sizes) -> dict[str, Use]:
         critic = self._configuration.agents.criticises
         share = self._configuration.search.credit_share * CREDIT * (self._survivors >= 1)
         roles = self._task_roles("task", answers)
@@ -284,11 +274,14 @@ class Expected:
     @property
     def assumptions(self) -> str:
         """The assumptions in words, for a person."""
+        most = self._configuration.search.assignments
+        enough = f"the caps are enough for about {self._edits:,.0f} edits of {most:,}; " * (self._edits < most)
         runs = self._program() + f"; {self._past.runs} earlier runs of this task say so, too" * bool(self._past.runs)
         return (
-            f"{self._races:,.0f} edits come to a race and {self._survivors:,.0f} of them win; a loser is asked on "
-            f"{self._lost_at:.0%} of validation; replies of the task have {self._reply:,.0f} tokens, those of critic "
-            f"and writers {WRITTEN}{runs}. Four bytes are a token; retries and discounts for cached input left out"
+            f"{enough}{self._races:,.0f} edits come to a race and {self._survivors:,.0f} of them win; a loser is "
+            f"asked on {self._lost_at:.0%} of validation; replies of the task have {self._reply:,.0f} tokens, those "
+            f"of critic and writers {WRITTEN}{runs}. Four bytes are a token; retries and discounts for cached input "
+            "left out"
         )
 
     def _program(self) -> str:
@@ -338,16 +331,3 @@ def _filled(prompt: Prompt, turns: int, shown: int) -> int:
 def _item(place: str, example: int) -> int:
     """Tokens of one item filled in for a placeholder."""
     return example if place.startswith(EXAMPLES) else CHUNK // 4
-
-
-def shares(roles: Mapping[str, Use]) -> Sequence[tuple[str, Use]]:
-    """The roles, with all proposers added up as one and the credit of all prompts as one, for a person."""
-    shown: dict[str, Use] = {}
-    for role, use in sorted(roles.items(), key=lambda one: one[0].startswith("proposer/")):
-        kind = role.partition("/")[0]
-        name = {"proposer": "proposers", "credit": "credit"}.get(kind, role)
-        before = shown.get(name, Use("", 0, 0, 0))
-        shown[name] = Use(
-            before.model or use.model, before.calls + use.calls, before.input + use.input, before.output + use.output
-        )
-    return [*shown.items()]

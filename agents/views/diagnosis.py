@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.check.findings import Diagnosis, Sent
-from agents.forecast.estimate import Amount, Estimate, shares
+from agents.forecast.estimate import Amount, Estimate
+from agents.forecast.fitting import shares
 from agents.headroom.found import Headroom
 from agents.headroom.verdict import Replies
 from agents.views.chat import show_messages

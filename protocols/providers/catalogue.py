@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from protocols.errors import ConfigError
+from protocols.errors import ConfigError, MissingKey
 from protocols.files.named import Named
 from protocols.model import ChatModel
 from protocols.providers.anthropic import AnthropicModel
@@ -254,7 +254,8 @@ def _meant(name: str) -> str:
 def resolve(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> Endpoint:
     """The address and the key of a model. Blank variables count as unset.
 
-    :raises ConfigError: the key is missing or malformed, or the address or the name is invalid.
+    :raises MissingKey: there is no key.
+    :raises ConfigError: the key is malformed, or the address or the name is invalid.
     """
     provider = PROVIDERS[split(name)[0]]
     variable = settings.api_key_env or provider.key_variable
@@ -263,7 +264,7 @@ def resolve(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> E
     key = environ.get(variable, "").strip()
     if not key and (settings.api_key_env or base_url == provider.base_url):
         hint = "" if settings.api_key_env else ", or name another variable with api_key_env"
-        raise ConfigError(f"model {name!r} has no key; set {variable} in the environment or in .env{hint}")
+        raise MissingKey(f"model {name!r} has no key; set {variable} in the environment or in .env{hint}")
     if base_url == provider.base_url and len(name.split()) > 1:
         raise ConfigError(f"model {name!r}: no model of this provider has a space in its name; mend it")
     if not (key.isascii() and key.isprintable()):

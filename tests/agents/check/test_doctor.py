@@ -10,8 +10,10 @@ import pytest
 
 from agents.check.doctor import diagnose
 from agents.check.findings import Diagnosis
+from agents.check.reaching import may_have_thought
 from memory.store import open_memory
 from protocols.embedding import HashedNgrams
+from protocols.model import Reply, Usage
 from tests.small_task import SIZES, rows, write_task
 from tests.wire_server import Fault, WireServer
 
@@ -63,6 +65,25 @@ async def test_operators_that_ask_no_model_have_none(tmp_path: Path) -> None:
     assert "OPENAI_API_KEY" in failed(diagnosis)["model openai/x"]  # a search would open it, too
 
 
+@pytest.mark.parametrize("role", ["default", "critic", "proposers.describe"])
+@pytest.mark.parametrize("offline", [True, False])
+async def test_what_a_search_takes_is_estimated_without_a_key_and_is_the_same_as_with_one(
+    tmp_path: Path, role: str, offline: bool
+) -> None:
+    config = write_task(tmp_path)
+    settings = (f"models.{role}=openai/gpt-5-mini", 'search.operators=["few_shot", "describe"]')
+    without = await diagnose(config, settings, {}, offline)
+    assert without.exit_code == 2
+    assert "OPENAI_API_KEY" in failed(without)["model openai/gpt-5-mini"]
+    assert without.estimate == (await diagnose(config, settings, {"OPENAI_API_KEY": KEY}, True)).estimate
+    assert without.estimate is not None
+    assert without.estimate.dollars is not None
+    both = await diagnose(config, (*settings, "search.selector=best"), {}, offline)
+    [left_out] = [finding for finding in both.findings if finding.what == "estimate"]
+    assert both.estimate is None
+    assert (left_out.status, "selector" in left_out.text, "model" in left_out.text) == ("not checked", True, False)
+
+
 def changed(split: str, **change: object) -> dict[str, Any]:
     made = rows(split)
     return {split: [{**made[0], **change}, *made[1:]]}
@@ -101,6 +122,22 @@ async def test_a_model_that_needs_more_for_two_letters_than_a_reply_may_have_is_
         assert diagnosis.exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "model", "thought"),
+    [
+        ("OK. " * 40, "local/smollm2-135m", False),
+        ("<think>so</think>OK", "local/qwen3-0.6b", True),
+        ("<think>so it goes on", "local/qwen3-0.6b", True),
+        ("OK. " * 40, "embedded", False),
+        ("OK", "openai/x", True),
+    ],
+)
+def test_a_model_on_this_machine_that_rambles_is_not_taken_for_one_that_thinks(
+    text: str, model: str, thought: bool
+) -> None:
+    assert may_have_thought(Reply(text, Usage(37, 43), model=model), model) == thought
+
+
 FAULTS: list[tuple[dict[str, Any], list[str], list[str]]] = [
     ({}, ["task.train=none.jsonl"], ["train examples", "none.jsonl"]),
     ({"splits": {"test": b"{\n"}}, [], ["test examples", "test.jsonl:1"]),
@@ -135,7 +172,9 @@ async def test_each_fault_is_found(
     diagnosis = await look(write_task(tmp_path, **files), *settings)
     what, *parts = expected
     assert diagnosis.exit_code == 2
-    assert diagnosis.estimate is None
+    skipped = {f.what: f.text for f in diagnosis.findings if f.status == "not checked"}
+    assert (diagnosis.estimate is None) == ("estimate" in skipped) == ("has no key" not in failed(diagnosis)[what])
+    assert what == "configuration" or what in skipped.get("estimate", what)
     for part in parts:
         assert part in failed(diagnosis)[what]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -108,11 +109,63 @@ def test_what_is_expected_lies_within_its_range_and_caps_hold(
     for name, amount in (("calls", expected.calls), ("tokens", expected.tokens), ("dollars", expected.dollars)):
         assert 0 <= amount.low <= amount.expected <= amount.high <= budget.get(name, amount.high) * (1 + 1e-9)
         assert amount.cap == budget.get(name)
+    assert expected.calls.expected == pytest.approx(sum(use.calls for use in expected.roles.values()))
+    assert expected.tokens.expected == pytest.approx(sum(use.tokens for use in expected.roles.values()))
     uncapped = of({"budget": {}})
+    if expected.calls.expected < uncapped.calls.expected * 0.99:
+        assert f"edits of {search['assignments']}" in expected.assumptions or not search["assignments"]
     assert uncapped.calls.expected == pytest.approx(sum(use.calls for use in uncapped.roles.values()))
     assert uncapped.roles["task"].calls >= search["repeats"] * (sizes[1] + sizes[2])
     more = of({"budget": {}, "search": tables["search"] | {"assignments": search["assignments"] + 50}})
     assert more.calls.expected > uncapped.calls.expected
+
+
+@pytest.mark.parametrize(
+    ("budget", "role"),
+    [
+        ({"calls": 700}, ""),
+        ({"tokens": 150_000}, ""),
+        ({"dollars": 0.2}, ""),
+        ({"roles": {"task": {"calls": 600}}}, "task"),
+        ({"roles": {"task": {"tokens": 100_000}}}, "task"),
+        ({"roles": {"proposer": {"calls": 9}}}, "proposer"),
+    ],
+)
+def test_a_search_that_a_cap_ends_has_fewer_edits_and_every_figure_is_of_those(
+    budget: dict[str, Any], role: str
+) -> None:
+    tables = {"task": TASK, "models": {"default": "openai/x"}, "providers": {"openai": {"price": PRICE}}}
+
+    def of(**changed: object) -> Estimate:
+        configuration = build({**tables, **changed}, Path())
+        known = prices(configuration, {})
+        return estimate(configuration, known, splits(60, 60, 60), FIRST, asked("few_shot", "self_reflection"))
+
+    whole, capped = of(), of(budget=budget)
+    found = re.search(r"enough for about (\d+) edits of 100; (\d+) edits come to a race", capped.assumptions)
+    assert found is not None
+    assert int(found[2]) <= int(found[1]) < 100
+    assert "enough" not in whole.assumptions
+    same = of(search={"assignments": int(found[1])})
+    assert same.calls.expected == pytest.approx(capped.calls.expected, rel=0.1)
+    table = budget["roles"][role] if role else budget
+    [(cap, limit)] = table.items()
+    those = [use for name, use in capped.roles.items() if name.startswith(role)]
+    taken = {"calls": sum(use.calls for use in those), "tokens": sum(use.tokens for use in those)}
+    taken["dollars"] = capped.dollars.expected if capped.dollars else 0.0
+    assert 0.8 * limit < taken[cap] <= limit * 1.001
+    assert capped.calls.high < whole.calls.high
+
+
+@pytest.mark.parametrize(
+    "budget", [{"roles": {"critic": {"calls": 2}}}, {"operators": {"self_reflection": {"calls": 5}}}]
+)
+def test_a_cap_that_a_search_goes_on_after_holds_for_its_own_calls_alone(budget: dict[str, Any]) -> None:
+    configuration = build({"task": TASK, "models": {"default": "openai/x"}, "budget": budget}, Path())
+    expected = estimate(configuration, {}, splits(60, 60, 60), FIRST, asked("few_shot", "self_reflection"))
+    assert "enough" not in expected.assumptions
+    role, limit = ("critic", 2) if "roles" in budget else ("proposer/self_reflection", 5)
+    assert expected.roles[role].calls == pytest.approx(limit)
 
 
 def test_a_price_that_is_not_known_makes_the_cost_unknown_and_names_the_model() -> None:
