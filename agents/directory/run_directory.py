@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,26 @@ def read_record(directory: Path) -> Record:
     """
     record = None if directory.is_file() else find(directory)
     if record is None:
-        raise ConfigError(f"{directory} is not a run directory")
+        raise no_run(directory)
     return record
+
+
+def no_run(directory: Path) -> ConfigError:
+    """The error for a path that is no run directory, with the runs that may be meant."""
+    why = ""
+    if not directory.exists():
+        beside = [path.name for path in runs_in(directory.parent)]
+        near = difflib.get_close_matches(directory.name, beside, 1)
+        why = ": there is no such folder" + (f"; did you mean {directory.with_name(near[0])}?" if near else "")
+    elif held := next(runs_in(directory), None):
+        why = f": it holds runs, such as {held}; runs {directory} lists them"
+    return ConfigError(f"{directory} is not a run directory{why}")
+
+
+def runs_in(folder: Path) -> Iterator[Path]:
+    """The run directories in a folder; none if it cannot be read."""
+    with suppress(OSError):
+        yield from sorted(path for path in folder.iterdir() if (path / RECORD).is_file())
 
 
 def read_configuration(directory: Path) -> Configuration:

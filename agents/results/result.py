@@ -91,6 +91,15 @@ class ModelResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A candidate with a higher `value` on validation than the result, and more `tokens`."""
+
+    candidate: int
+    value: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The content of `result.json`. `first` and `best`: the validation values of the first prompt and of the winner.
     `models`: by role. `length` None: an earlier release did not write it. `answers`: the cost of 1,000 answers of
@@ -111,7 +120,8 @@ class Result:
     or not wanted. `prompts`: of a program with several prompts, the length and the cost of each, by name.
     `old_and_new`: None unless some examples came later than the others (`task.more`). `comparisons`: what a judge of
     preferences was asked by the last process, None if nothing. `by_model`: of each of several models that answer; {}
-    of one. `models` then has all of them in one text under `task`, and each alone.
+    of one. `models` then has all of them in one text under `task`, and each alone. `passed_over`: the candidate of
+    the highest value, if the result is shorter and was preferred to it; else None.
     """
 
     task: str
@@ -147,6 +157,7 @@ class Result:
     old_and_new: OldAndNew | None = None
     comparisons: Comparisons | None = None
     by_model: Mapping[str, ModelResult] = field(default_factory=dict)
+    passed_over: PassedOver | None = None
 
     def _repr_html_(self) -> str:
         """Scores, length and cost, for a notebook."""

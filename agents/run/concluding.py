@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.archive.archive import Member
@@ -16,7 +17,7 @@ from agents.results.by_prompt import by_prompt
 from agents.results.comparison import old_and_new
 from agents.results.leaks import leaks
 from agents.results.pareto import Paid, answers_of, paid
-from agents.results.result import Length, Result, by_model, spent, trained, validated
+from agents.results.result import Length, PassedOver, Result, by_model, spent, trained, validated
 from agents.ring.controller import Controller
 from agents.run.held_out import Tested
 from protocols.budget.ledger import Ledger
@@ -86,4 +87,13 @@ class Conclusion:
             old_and_new=old_and_new(task, controller.archive, first.scores, tested.parts),
             comparisons=heard_by(task.metric),
             by_model=by_model(first, winner, tested.held, self.paid, ledger),
+            passed_over=passed_over(controller.archive.members, winner),
         )
+
+
+def passed_over(members: Sequence[Member], winner: Member) -> PassedOver | None:
+    """The member of the highest value, the shortest of them, if it is longer than the winner and better by value."""
+    highest = max(members, key=lambda member: (member.value, -member.tokens, -member.candidate), default=winner)
+    if highest.value <= winner.value or highest.tokens <= winner.tokens:
+        return None
+    return PassedOver(highest.candidate, highest.value, highest.tokens)

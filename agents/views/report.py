@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.archive.ends import ALL_MADE, end_in_words
-from agents.directory.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
+from agents.directory.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT, no_run
 from agents.history.progress import Ending, progress_of
 from agents.results.finished import read_result
 from agents.run.scoring import Scored
 from agents.views.exchanges import show_breakdown
 from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.unread import counted, endings, unread_value
-from protocols.errors import ConfigError, StorageFailed
+from protocols.errors import StorageFailed
 from protocols.messages import FIRST
 from protocols.providers.catalogue import EMBEDDED
 from protocols.text import how_many, one_line, printable
@@ -49,7 +49,7 @@ def read_report(directory: Path) -> Report:
     :raises StorageFailed, MemoryMismatch: one of its files is damaged, or of another version.
     """
     if not (directory / CONFIGURATION).is_file() or not (directory / JOURNAL).is_file():
-        raise ConfigError(f"{directory} is not a run directory")
+        raise no_run(directory)
     progress = progress_of(directory)
     result = read_result(directory / RESULT)
     best = progress.best.assignment if progress.best else 0
@@ -123,6 +123,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     if length := result.get("length"):  # none in a result of an earlier release
         tokens = f"{length['first']:,} tokens without the input, the best one {length['best']:,}"
         yield f"The first prompt has about {tokens}."
+    yield from preferred(result)
     yield from old_and_new(result)
     yield from thousand(result)
     yield from of_each_model(result)
@@ -212,6 +213,16 @@ def of_each_model(result: Mapping[str, Any]) -> Iterator[str]:
             line += f"; 1,000 answers {costs}"
         spent = found["spent"]
         yield f"{line}; the run spent {spent['calls']:,} calls, {dollars(spent['dollars'])} on it."
+
+
+def preferred(result: Mapping[str, Any]) -> Iterator[str]:
+    """A line on a candidate with a higher value that the result was preferred to; none if there is none."""
+    if passed := result.get("passed_over"):  # not in a result of an earlier release
+        yield (
+            f"Candidate {passed['candidate']} has {passed['value']:.3f} on validation with {passed['tokens']:,} "
+            f"tokens; the result is shorter, and its {result['best']['value']:.3f} may be less by chance alone "
+            f"(search.prefer). show RUN_DIR --candidate {passed['candidate']} prints it."
+        )
 
 
 def left_out(result: Mapping[str, Any]) -> Iterator[str]:

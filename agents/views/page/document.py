@@ -27,6 +27,7 @@ from agents.views.report import (
     of_each_model,
     of_each_prompt,
     old_and_new,
+    preferred,
     thousand,
 )
 from memory.journals.journal_tail import follow
@@ -208,6 +209,7 @@ class Figures:
         for name, number in (result.get("unanswered") or {}).items():
             yield f"{number} examples of the search have no answer: {name}."
         yield from compared(result.get("comparisons"))
+        yield from preferred(result)
         yield from left_out(result)
         for leak in (result.get("leaks") or [])[:ANSWERS]:
             where = f"section {leak['section']} holds text of the {leak['split']} example {leak['example']}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.directory.run_directory import read_record, write
+from agents.directory.run_directory import RECORD, read_record, write
 from protocols.errors import ConfigError, StorageFailed
 
 
@@ -27,5 +27,13 @@ def test_a_folder_that_is_missing_is_named_as_the_cause(tmp_path: Path) -> None:
 
 def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
     (tmp_path / "best_prompt.txt").write_bytes(b"x")
+    (tmp_path / "runs" / "gym-1").mkdir(parents=True)
+    (tmp_path / "runs" / "gym-1" / RECORD).write_text("{}")
+    for given, said in (
+        ("runs/gym1", r"no such folder; did you mean \S+gym-1\?"),
+        ("runs", "it holds runs, such as"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            read_record(tmp_path / given)
     with pytest.raises(ConfigError, match="is not a run directory"):
         read_record(tmp_path / "best_prompt.txt")

@@ -99,7 +99,9 @@ def test_what_cannot_be_gone_on_with_is_refused_in_one_line_before_anything_is_w
     save(tmp_path / "task" / "test.jsonl", [row(n, "other") for n in range(9)])
     code, _, err = invoke("continue", "one", save(tmp_path / "new.jsonl", [row(1, "new")]))
     assert (code, "the test examples are not those of one any more" in err) == (2, True)
-    assert invoke("continue", "nowhere", tmp_path / "new.jsonl")[2].endswith("is not a run directory\n")
+    assert invoke("continue", "nowhere", tmp_path / "new.jsonl")[2].endswith(
+        "nowhere is not a run directory: there is no such folder\n"
+    )
 
 
 def test_the_prompts_of_a_program_are_gone_on_with_and_transferred(tmp_path: Path) -> None:

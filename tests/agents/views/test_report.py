@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
+from agents.archive.archive import Member
 from agents.config.configuration import load
 from agents.directory.run_directory import RESULT, read_document
+from agents.run.concluding import passed_over
 from agents.run.opening import open_run
-from agents.views.report import no_gain, show_result
+from agents.views.report import no_gain, preferred, show_result
+from protocols.prompt import Prompt, Section
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +37,29 @@ async def test_a_minibatch_that_was_not_run_has_a_dash_and_no_score(tmp_path: Pa
     show_result(Console(file=out, width=200), older)
     assert "tokens without the input" not in out.getvalue()
     assert row == ["train", f"{first['value']:.3f}", "–", "–", f"{first['n']},", "0"]
+
+
+def member(candidate: int, value: float, tokens: int) -> Member:
+    prompt = Prompt((Section("task", "task", "-"),))
+    return Member(candidate, None, prompt, tokens, (value,), value, {}, ())
+
+
+candidates = st.builds(member, st.integers(0, 99), st.sampled_from([0.1, 0.5, 0.6]), st.sampled_from([10, 40, 90]))
+
+
+@given(st.lists(candidates, min_size=1, max_size=6, unique_by=lambda one: one.candidate), st.data())
+def test_a_better_and_longer_candidate_is_named(members: list[Member], data: st.DataObject) -> None:
+    winner = data.draw(st.sampled_from(members))
+    found = passed_over(members, winner)
+    best = max(one.value for one in members)
+    result = {"best": {"value": winner.value}, "passed_over": found and asdict(found)}
+    lines = [*preferred(result)]
+    if found is None:
+        assert winner.value == best or min(o.tokens for o in members if o.value == best) <= winner.tokens
+        assert not lines
+        return
+    assert (found.value, winner.value < best, winner.tokens < found.tokens) == (best, True, True)
+    assert f"show RUN_DIR --candidate {found.candidate} prints it" in lines[0]
 
 
 @pytest.mark.parametrize(
