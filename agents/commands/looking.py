@@ -17,6 +17,7 @@ from agents.commands.options import AsJson, OfCandidate, RunDirectory
 from agents.directory.run_directory import write
 from agents.history import blame as blaming
 from agents.history import trace as tracing
+from agents.history.progress import end_of
 from agents.history.wrong import wrong
 from agents.results.prompt_diff import compare_prompts
 from agents.views.exchanges import show_wrong
@@ -72,6 +73,7 @@ def show(
                 emit({"candidate": candidate, "prompt": text})
             else:
                 print_as_is(text.encode("utf-8"))
+                tell(f"candidate {candidate}: {end_of(directory, candidate) or 'it has not ended'}")
             return
         report = read_report(directory)
         if as_json:

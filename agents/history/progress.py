@@ -335,3 +335,16 @@ def progress_in(journal: Path, prefer: Prefer, guard: Guard | None = None) -> Pr
     for envelope in read_journal(journal, TOLD, brief=True):
         progress.follow(envelope)
     return progress
+
+
+def end_of(directory: Path, assignment: int) -> Ending | None:
+    """How an assignment of the run in a directory has ended last; None if it has not.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: as `progress_of`.
+    """
+    configuration, found = read_configuration(directory), None
+    progress = Progress(configuration.search.prefer, configuration.guard)
+    for envelope in read_journal(directory / JOURNAL, TOLD, brief=True):
+        if (ending := progress.follow(envelope)) is not None and ending.assignment == assignment:
+            found = ending
+    return found

@@ -20,7 +20,7 @@ from agents.views.live.doing import Doing
 from agents.views.live.drawing import Drawing, drawing
 from protocols.budget.budget_scope import Notice
 from protocols.budget.ledger import Attempt, Ledger
-from protocols.messages import Command, Conclude, Envelope, Finished
+from protocols.messages import FIRST, Command, Conclude, Envelope, Finished
 from protocols.text import one_line
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -83,7 +83,9 @@ class PlainLines:
         if ending is not None and (ending.value is not None or self._assignments <= FEW):
             at = f"{self._progress.ended}/{self._assignments}"
             spent = f"{capped(self._ledger.calls, self._ledger.caps.calls)} calls, {clock(self._ledger.seconds)}"
-            self.say(f"[{at}] {one_line(str(ending))} ({spent})")
+            other = ending.assignment not in (FIRST, self._progress.ended)  # assignments end in any order
+            named = f"candidate {ending.assignment}: " if other and ending.value is not None else ""
+            self.say(f"[{at}] {named}{one_line(str(ending))} ({spent})")
         if isinstance(envelope.message, Conclude):
             self.say(SHRINKING)
         if isinstance(envelope.message, Finished) and self._progress.best:

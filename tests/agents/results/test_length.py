@@ -87,10 +87,13 @@ async def test_the_front_names_candidates_whose_prompts_can_be_had(tmp_path: Pat
     for row in rows:
         done = runner.invoke(app, ["show", str(directory), "--candidate", str(row["candidate"])])
         assert done.exit_code == 0
-        shown = prompt_file.loads(done.output)
+        shown = prompt_file.loads(done.stdout)
+        said = f"candidate {row['candidate']}: "
+        assert said in done.stderr
+        assert f"validation {row['value']:.3f}" in done.stderr
         if row["result"]:
             assert shown == prompt_file.load(directory / "best_prompt.txt")
-    assert prompt_file.loads(runner.invoke(app, ["show", str(directory), "--candidate", "0"]).output) == (
+    assert prompt_file.loads(runner.invoke(app, ["show", str(directory), "--candidate", "0"]).stdout) == (
         prompt_file.load(directory / "first_prompt.txt")
     )
     missing = runner.invoke(app, ["show", str(directory), "--candidate", "999"])

@@ -28,7 +28,7 @@ from agents.views.telemetry.logs import RunLog, last_wait, open_log
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Attempt, Ledger
 from protocols.errors import ServerFailed
-from protocols.messages import Candidate, Critique, Envelope, Evaluation
+from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation
 from protocols.prompt import Prompt, Section
 from tests.agents.views.page.runs import write_run
 from tests.protocols.wrappers.clocked import simulate
@@ -162,6 +162,27 @@ def test_the_plain_view_prints_it_and_whatever_else_it_prints_breaks_the_silence
         assert len(heard) == 2
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().startswith(f"{LINE}\nsomething\n")
+
+
+def test_a_survivor_is_named_by_the_number_that_show_takes() -> None:
+    """Assignments end in any order."""
+    console = Console(file=io.StringIO(), width=200)
+    plain = PlainLines(console, Ledger(Caps(), {}, lambda: 0.0), 9, Progress())
+
+    async def observe() -> None:
+        await plain.observe(ENDING)
+        for number in (3, 2):
+            asked = Assignment(number, "merge", "task", 0, PROMPT, "", (), (0.5,))
+            won = Evaluation(number, PROMPT, (0.6,), True, 0.1, 0.0, 1, 0, value=0.6)
+            await plain.observe(Envelope(2 * number, None, "a", "b", 0.0, asked))
+            await plain.observe(Envelope(2 * number + 1, None, "a", "b", 0.0, Critique(number, won, {})))
+
+    anyio.run(observe)
+    assert isinstance(console.file, io.StringIO)
+    first, third, second = console.file.getvalue().splitlines()
+    assert first.startswith("[0/9] first prompt: ")
+    assert third.startswith("[1/9] candidate 3: merge on task: ")
+    assert second.startswith("[2/9] merge on task: ")
 
 
 def test_the_live_view_shows_it_until_something_comes() -> None:
