@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Protocol
@@ -29,6 +29,8 @@ WIDTH = 40
 """Columns of the chart and of the bar of progress."""
 FEW = 20
 """If a search has at most this many assignments, plain lines also show those that end without an evaluation."""
+LOST = 5
+"""In a longer search, a line sums up this many in a row."""
 SHRINKING = "The search is over; now its result is made shorter, as far as it stays as good."
 TESTING = "Reading the test split, once, for the first prompt and the best one."
 
@@ -70,19 +72,28 @@ class View(Protocol):
 
 
 class PlainLines:
-    """Prints a line for each survivor, or for each assignment of a search with at most `FEW`."""
+    """Prints a line for each survivor, or for each assignment of a search with at most `FEW`; of a longer one a line
+    for `LOST` others in a row."""
 
     def __init__(self, console: Console, ledger: Ledger, assignments: int, so_far: Progress) -> None:
         self.hear: Callable[[], None] = unheard
         self._console, self._ledger, self._assignments = console, ledger, assignments
         self._progress, self._doing = so_far, Doing(so_far)
+        self._lost = Counter[str]()
 
     async def observe(self, envelope: Envelope) -> None:
         ending = self._progress.follow(envelope)
         self._doing.follow(envelope)
-        if ending is not None and (ending.value is not None or self._assignments <= FEW):
-            at = f"{self._progress.ended}/{self._assignments}"
-            spent = f"{capped(self._ledger.calls, self._ledger.caps.calls)} calls, {clock(self._ledger.seconds)}"
+        at = f"{self._progress.ended}/{self._assignments}"
+        spent = f"{capped(self._ledger.calls, self._ledger.caps.calls)} calls, {clock(self._ledger.seconds)}"
+        if ending is not None and ending.value is None and self._assignments > FEW:
+            self._lost[ending.operator] += 1
+            if self._lost.total() == LOST:
+                by = ", ".join(f"{name} {count}" for name, count in sorted(self._lost.items()))
+                self.say(f"[{at}] {LOST} edits in a row without a survivor: {by} ({spent})")
+                self._lost.clear()
+        elif ending is not None:
+            self._lost.clear()
             other = ending.assignment not in (FIRST, self._progress.ended)  # assignments end in any order
             named = f"candidate {ending.assignment}: " if other and ending.value is not None else ""
             self.say(f"[{at}] {named}{one_line(str(ending))} ({spent})")

@@ -21,7 +21,7 @@ from agents.directory.run_directory import LOG
 from agents.history.progress import Progress
 from agents.models.accounts import Waits
 from agents.views.live.sweeping import SweepLines
-from agents.views.live.terminal import PlainLines, watch
+from agents.views.live.terminal import FEW, LOST, PlainLines, watch
 from agents.views.live.waiting import GAPS, PATIENCE, Silence, in_words, stopping
 from agents.views.page.feed import Feed
 from agents.views.telemetry.logs import RunLog, last_wait, open_log
@@ -183,6 +183,27 @@ def test_a_survivor_is_named_by_the_number_that_show_takes() -> None:
     assert first.startswith("[0/9] first prompt: ")
     assert third.startswith("[1/9] candidate 3: merge on task: ")
     assert second.startswith("[2/9] merge on task: ")
+
+
+def test_edits_without_a_survivor_are_summed_up_in_a_long_search() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    plain = PlainLines(console, Ledger(Caps(), {}, lambda: 0.0), FEW + 1, Progress())
+
+    async def observe() -> None:
+        await plain.observe(ENDING)
+        for number in range(1, 2 * LOST + 2):
+            operator = "merge" if number % 2 else "rag"
+            asked = Assignment(number, operator, "task", 0, PROMPT, "", (), (0.5,))
+            won = number == LOST
+            raced = Evaluation(number, PROMPT, (0.6,), won, 0.1, 0.0, 1, 0, value=0.6)
+            await plain.observe(Envelope(2 * number, None, "a", "b", 0.0, asked))
+            await plain.observe(Envelope(2 * number + 1, None, "a", "b", 0.0, Critique(number, raced, {})))
+
+    anyio.run(observe)
+    assert isinstance(console.file, io.StringIO)
+    _, survivor, others = console.file.getvalue().splitlines()
+    assert survivor.startswith(f"[{LOST}/{FEW + 1}] ")
+    assert others.startswith(f"[{2 * LOST}/{FEW + 1}] {LOST} edits in a row without a survivor: merge 2, rag 3 (")
 
 
 def test_the_live_view_shows_it_until_something_comes() -> None:
