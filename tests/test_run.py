@@ -341,7 +341,7 @@ BAD_DATA: list[tuple[dict[str, Any], list[str]]] = [
     ({"validation": b""}, ["validation split is empty"]),
     (changed("test", target="letter"), ["test split", "letter", "test-0"]),
     (changed("train", target=["invoice"]), ["train split", "labels", "train-0"]),
-    (changed("train", target=" "), ["train split", "labels", "train-0"]),
+    (changed("train", target=" "), ["train split", "no answer", "train-0"]),
     (changed("train", target="Invoice"), ["'Invoice'", "'invoice'"]),
     (changed("test", id="test-1"), ["duplicate ids", "test-1"]),
     (changed("test", id="train-1"), ["test and train", "train-1"]),
@@ -429,7 +429,7 @@ def test_a_bad_setting_is_refused(tmp_path: Path, setting: str, expected: str) -
     assert expected in err
     assert "sk-secret" not in err
     document = orjson.loads(out)
-    assert document["error"]["type"] in ("ConfigError", "DataError")
+    assert document["error"]["type"] in ("ConfigError", "DataError", "MissingKey")
     assert f"promptflow: {document['error']['message']}" == err.rstrip("\n")
 
 
