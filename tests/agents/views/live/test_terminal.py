@@ -6,7 +6,7 @@ import io
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import count, groupby
 from typing import get_args
 
 import anyio
@@ -19,7 +19,7 @@ from agents.history.progress import Progress
 from agents.ring.team import PERSON
 from agents.run.steering import in_words
 from agents.views.live.drawing import OnTerminal
-from agents.views.live.terminal import FEW, TESTING, LiveView, Onlooker, clock, sparkline, time_left, watch
+from agents.views.live.terminal import FEW, LOST, TESTING, LiveView, Onlooker, clock, sparkline, time_left, watch
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Account, Attempt, Books, Ledger, Saved
 from protocols.budget.prices import Price
@@ -115,13 +115,16 @@ def test_hostile_texts_never_break_the_live_view(summary: list[Message], task: s
 @unhurried
 @given(stories(), hostile, st.sampled_from([FEW, FEW + 1]))
 def test_without_a_terminal_there_are_plain_lines(summary: list[Message], task: str, assignments: int) -> None:
-    """One for each that survived, or for each that ended where they are few; of the test split; and what is said."""
+    """One for each that survived, or, where they are few, for each that ended; else one for `LOST` others in a row; of
+    the test split; and what is said."""
     seen = shown(summary, task, terminal=False, assignments=assignments)
     assert not any(unicodedata.category(c) in ("Cc", "Cs") and c != "\n" for c in seen)
     survivors = sum(isinstance(m, Critique) and m.evaluation.survived for m in summary)
     assert seen.count("validation") >= survivors
-    ended = sum(isinstance(m, Critique | Failure) for m in summary)
-    assert len(seen.splitlines()) == (ended if assignments <= FEW else survivors) + 2
+    ended = [isinstance(m, Critique) and m.evaluation.survived for m in summary if isinstance(m, Critique | Failure)]
+    runs = [len([*others]) for survived, others in groupby(ended) if not survived]
+    summed = survivors + sum(run // LOST for run in runs)
+    assert len(seen.splitlines()) == (len(ended) if assignments <= FEW else summed) + 2
     assert seen.count(TESTING) == 1
 
 
