@@ -115,7 +115,7 @@ def test_hostile_texts_never_break_the_live_view(summary: list[Message], task: s
 @unhurried
 @given(stories(), hostile, st.sampled_from([FEW, FEW + 1]))
 def test_without_a_terminal_there_are_plain_lines(summary: list[Message], task: str, assignments: int) -> None:
-    """One for each that survived, or, where they are few, for each that ended; else one for `LOST` others in a row; of
+    """One for each that survived, or for each that ended where they are few; else for `LOST` others in a row, too; of
     the test split; and what is said."""
     seen = shown(summary, task, terminal=False, assignments=assignments)
     assert not any(unicodedata.category(c) in ("Cc", "Cs") and c != "\n" for c in seen)
