@@ -86,7 +86,7 @@ def spoken(speaker: Speaker, parts: Iterable[str]) -> ChatMessage:
     return ChatMessage(speaker, "".join(whole), whole if images else ())
 
 
-def merged(turns: Sequence[ChatMessage], between: str) -> ChatMessage:
+def as_one_turn(turns: Sequence[ChatMessage], between: str) -> ChatMessage:
     """One turn of several of its speaker, with `between` wherever a text follows another."""
     if len(turns) == 1:
         return turns[0]

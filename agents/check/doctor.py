@@ -27,7 +27,7 @@ from agents.config.roles import embedder_of
 from agents.config.tables.search import AgentsTable
 from agents.directory.run_directory import usable
 from agents.forecast.composed import composed
-from agents.forecast.estimate import estimate
+from agents.forecast.estimate import Estimate, estimate
 from agents.forecast.headroom import measure
 from agents.forecast.least import check_caps, check_length, reply_room, role_of
 from agents.forecast.past import read_past
@@ -39,6 +39,7 @@ from agents.models.asking import check_asked
 from agents.models.budget import open_ledger, prices
 from agents.models.known_names import check_names
 from agents.operators.operator import Operator
+from agents.programs.trial import Trial
 from agents.prompting.asking import likely_requests, program_limit
 from agents.prompting.retrieval_slots import open_slots, slots_of, unfilled
 from agents.run.opening import check_editable
@@ -106,14 +107,8 @@ async def diagnose(
     if blocking or not (operators and task and prompt):
         found.skip("estimate", f"to be put right first: {', '.join(blocking) or 'the examples'}")
         return Diagnosis(tuple(found.all), None, sent)
-    diagnosis = Diagnosis(tuple(found.all), None, sent)
-    slots = await in_thread(lambda: open_slots(task, load_corpus(configuration)))
-    critique = configuration.minibatch(len(task.validation))
-    asked = await composed(slots, prompt, operators, critique)
-    past = await in_thread(read_past, configuration)
-    known = await in_thread(prices, configuration, environ)
-    expected = estimate(configuration, known, task, prompt, asked, past, seen)
-    diagnosis = replace(diagnosis, estimate=expected)
+    expected = await _estimated(configuration, environ, task, prompt, operators, seen)
+    diagnosis = Diagnosis(tuple(found.all), expected, sent)
     if headroom is None or offline or diagnosis.exit_code:
         return diagnosis
     if compares(configuration):
@@ -121,6 +116,22 @@ async def diagnose(
         return replace(diagnosis, findings=(*diagnosis.findings, Finding("headroom", "not checked", why)))
     measuring = measure(configuration, environ, task, prompt, headroom, accounts or Accounts(), seen)
     return await _with_headroom(diagnosis, measuring)
+
+
+async def _estimated(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    task: Task,
+    prompt: Prompt,
+    operators: Mapping[str, Operator],
+    seen: Trial | None,
+) -> Estimate:
+    """The search that is to be expected. `seen`: what the program of a task did on a few examples."""
+    slots = await in_thread(lambda: open_slots(task, load_corpus(configuration)))
+    asked = await composed(slots, prompt, operators, configuration.minibatch(len(task.validation)))
+    past = await in_thread(read_past, configuration)
+    known = await in_thread(prices, configuration, environ)
+    return estimate(configuration, known, task, prompt, asked, past, seen)
 
 
 async def _with_headroom(diagnosis: Diagnosis, measuring: Awaitable[Headroom]) -> Diagnosis:

@@ -30,7 +30,7 @@ from agents.ring.team import only
 from agents.views.live.terminal import Onlooker
 from protocols.errors import BusError, InputError, Interrupted, PromptFlowError, storage_failure
 from protocols.providers.environment import read_environment
-from protocols.text import one_line
+from protocols.text import one_line, printable
 
 T = TypeVar("T")
 LEAVING = 1.0
@@ -137,11 +137,6 @@ def of_a_path(error: BaseException) -> InputError | None:
         return None
     reason = (error.strerror or "cannot be used").lower()
     return InputError(f"{reason}; {advice}", file=printable(os.fsdecode(error.filename)))
-
-
-def printable(path: str) -> str:
-    """A path as it can be printed, also if its bytes are no UTF-8."""
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def exit_code(error: BaseException) -> int | None:

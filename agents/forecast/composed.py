@@ -16,7 +16,7 @@ from anyio import to_thread
 from agents.operators.operator import Context, Operator
 from agents.prompting.retrieval_slots import RetrievalSlots
 from agents.ring.critic import Critic
-from protocols.files.calling import calling
+from protocols.files.users_code import users_code
 from protocols.messages import FIRST, Assignment, Evaluation, Outcome, Partner, mean
 from protocols.model import Reply, Request, Usage
 from protocols.prompt import Prompt, estimate_tokens, estimate_turn
@@ -120,7 +120,7 @@ async def _asked(work: Sequence[Callable[[Recorder], Awaitable[None]]], texts: S
         for reply in (f"<new>{text or 'Decide by what is asked for.'}</new>", ""):
             model = Recorder(reply)
             with anyio.move_on_after(SECONDS) as scope:
-                with suppress(Exception), calling("an edit"):  # the reply was no edit, or the user's own code failed
+                with suppress(Exception), users_code("an edit"):  # the reply is no edit, or the user's code fails
                     await one(model)
             if scope.cancelled_caught and not model.sizes:
                 return UNKNOWN

@@ -11,7 +11,7 @@ from typing import Final, Self
 from agents.config.configuration import Configuration
 from agents.config.metrics import against, compares, grades
 from agents.forecast.composed import Asked, tokens_of
-from agents.forecast.fitting import Amounts, Caps, Use, times
+from agents.forecast.fitting import Amounts, CapFitting, Use, times
 from agents.forecast.least import reply_room, role_of
 from agents.forecast.past import Past
 from agents.programs.trial import Trial
@@ -109,7 +109,7 @@ def estimate(
     """The estimate for a search of `task` from the prompt `first`, including the held-out report. `known`: prices;
     `asked`: the result of `composed`; `seen`: of a program, None if it was not tried."""
     past = past or Past()
-    caps = Caps(configuration, known)
+    caps = CapFitting(configuration, known)
     expected = caps.fitted(Expected(configuration, task, first, asked, past, seen), configuration.search.assignments)
     roles = caps.held(expected.roles)
     unpriced = tuple(sorted({use.model for use in roles.values() if use.calls} - known.keys()))

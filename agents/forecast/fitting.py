@@ -56,7 +56,7 @@ class Shortened(Protocol):
 S = TypeVar("S", bound=Shortened)
 
 
-class Caps:
+class CapFitting:
     """The caps of `[budget]`, with those of roles and operators. `run`: those of the run; None: no cap."""
 
     def __init__(self, configuration: Configuration, known: Mapping[str, Price]) -> None:

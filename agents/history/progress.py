@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -332,8 +332,8 @@ def progress_in(journal: Path, prefer: Prefer, guard: Guard | None = None) -> Pr
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
     progress = Progress(prefer, guard)
-    for envelope in read_journal(journal, TOLD, brief=True):
-        progress.follow(envelope)
+    for _ in _endings(journal, progress):
+        pass
     return progress
 
 
@@ -344,7 +344,13 @@ def end_of(directory: Path, assignment: int) -> Ending | None:
     """
     configuration, found = read_configuration(directory), None
     progress = Progress(configuration.search.prefer, configuration.guard)
-    for envelope in read_journal(directory / JOURNAL, TOLD, brief=True):
-        if (ending := progress.follow(envelope)) is not None and ending.assignment == assignment:
-            found = ending
+    for ending in _endings(directory / JOURNAL, progress):
+        found = ending if ending.assignment == assignment else found
     return found
+
+
+def _endings(journal: Path, progress: Progress) -> Iterator[Ending]:
+    """The endings of a journal, each once `progress` has it."""
+    for envelope in read_journal(journal, TOLD, brief=True):
+        if (ending := progress.follow(envelope)) is not None:
+            yield ending

@@ -15,8 +15,8 @@ from anyio.lowlevel import current_token
 
 from agents.programs.watched import Printed, Watch
 from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
-from protocols.files.calling import cancelled
 from protocols.files.own_code import is_theirs
+from protocols.files.users_code import cancelled
 from protocols.program import Answered, Call, Prompts, Turn
 from protocols.task import Example, Json
 from protocols.text import LONGEST_REASON, one_line

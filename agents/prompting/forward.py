@@ -19,7 +19,7 @@ from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
 from memory.journals.exchanges import Exchange, told, worst
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ModelError
-from protocols.files.calling import calling
+from protocols.files.users_code import users_code
 from protocols.messages import OfModel, Outcome
 from protocols.metrics.weighted import OverModels
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
@@ -157,7 +157,7 @@ class Forward:
             try:
                 while not done and begun < len(questions) and working <= most():
                     index, begun = begun, begun + 1
-                    with calling(f"what answers example {questions[index][1].id}"):
+                    with users_code(f"what answers example {questions[index][1].id}"):
                         result = await self._one(*questions[index])
                     ended += 1
                     done = enough(index, result) or done
@@ -293,7 +293,7 @@ async def _all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
 
     async def one(place: int) -> None:
         try:
-            with calling("what answers an example"):
+            with users_code("what answers an example"):
                 results[place] = await calls[place]()
         except Exception as error:  # a group would wrap it
             failed.append(error)

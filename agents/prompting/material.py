@@ -59,7 +59,6 @@ TELLING = 8
 """A dropped edit is shown only if it was measured on at least this many examples."""
 CHANCE = 2.0
 """A difference of fewer standard errors than this may be chance."""
-DOUBTED = "\nDoubted: the critic takes the expected answer for wrong"
 TEXT = 250
 """Most tokens shown of an earlier edit's text."""
 USES: dict[Kind, str] = {
@@ -193,14 +192,12 @@ def _summary(outcomes: Sequence[Outcome], calls: Calls | None) -> Block:
     return Block("errors_in_all", [Piece("\n".join(line for line in lines if line), REMARK)])
 
 
-def _record(outcome: Outcome, calls: Calls | None) -> str:
-    return record_of(outcome, RECORD, inside(outcome, RECORD) if calls else ())
+def _record(outcome: Outcome, calls: Calls | None, doubtful: Collection[str] = ()) -> str:
+    return record_of(outcome, RECORD, inside(outcome, RECORD) if calls else (), outcome.example in doubtful)
 
 
 def _group(number: int, group: Group, members: int, calls: Calls | None, doubtful: Collection[str]) -> Block:
-    records = [
-        _record(outcome, calls) + DOUBTED * (outcome.example in doubtful) for outcome in group.members[:members]
-    ]
+    records = [_record(outcome, calls, doubtful) for outcome in group.members[:members]]
     pieces = [Piece(record, EXAMPLE) for record in records]
     if group.right is not None:
         pieces.append(Piece(f"Right, and alike: {line_of(group.right, calls)}", EXAMPLE))

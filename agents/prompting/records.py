@@ -21,11 +21,11 @@ BEGUN = 200
 """Most characters that are kept of the answer of each of several models."""
 
 
-def record_of(outcome: Outcome, tokens: int = ROOM, inside: Sequence[str] = ()) -> str:
+def record_of(outcome: Outcome, tokens: int = ROOM, inside: Sequence[str] = (), doubted: bool = False) -> str:
     """A record of the input, the expected answer and the answer; the whole reply and the metric's feedback, if they
     say more; the scores of several models; and the example's id. The inputs together, the answer and the reply are
     cut at `tokens` each. `inside`: lines on the calls of a program, after the input; the reply is not shown again if
-    it is the last call's."""
+    it is the last call's. `doubted`: the Critic doubts the expected answer."""
     answer = outcome.answer or (NO_ANSWER if outcome.reply.strip() else "nothing")
     record = {"Expected": outcome.target, "Answered": cut(once(answer), tokens)}
     last = outcome.steps[-1].reply.strip() if inside and outcome.steps else ""
@@ -36,6 +36,8 @@ def record_of(outcome: Outcome, tokens: int = ROOM, inside: Sequence[str] = ()) 
     record["Why"] = "; ".join(one for one in said if one)
     if outcome.models:
         record["Models"] = f"that was {outcome.model}; the scores are {', '.join(_of_models(outcome))}"
+    if doubted:
+        record["Doubted"] = "the critic takes the expected answer for wrong"
     record["Example"] = outcome.example
     lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
     return "\n".join([show_inputs(shortened(outcome.inputs, tokens, outcome.target)), *inside, *lines])

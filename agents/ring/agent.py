@@ -21,7 +21,7 @@ from protocols.errors import (
     TooLong,
     UnreadableReply,
 )
-from protocols.files.calling import calling
+from protocols.files.users_code import users_code
 from protocols.messages import (
     FIRST,
     Assignment,
@@ -76,7 +76,7 @@ async def serve(agent: Agent, mailbox: Mailbox, bus: Bus, at_once: int, tolerate
 
 
 async def _work(agent: Agent, mailbox: Mailbox, bus: Bus, tolerated: Tolerance) -> None:
-    with calling(agent.address):  # a worker that ended like a cancelled one would leave the others waiting
+    with users_code(agent.address):  # a worker that ended like a cancelled one would leave the others waiting
         while True:
             async with mailbox.take() as envelope:
                 for message in await _respond(agent, envelope, bus, tolerated):
@@ -97,7 +97,7 @@ async def _respond(agent: Agent, envelope: Envelope, bus: Bus, tolerated: Tolera
     if not isinstance(message, Assignment | Candidate | Evaluation):
         return await agent.handle(message)
     try:
-        with calling(agent.address):
+        with users_code(agent.address):
             answers = await agent.handle(message)
         return _exactly_one(agent, message, answers)
     except Exception as error:

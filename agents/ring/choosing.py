@@ -10,7 +10,7 @@ from agents.archive.choices import Choices
 from agents.archive.history import History
 from agents.archive.timetable import Timetable
 from agents.selectors.selector import Choice, ParentSelector, Selector
-from protocols.files.calling import calling
+from protocols.files.users_code import users_code
 
 PARENTS = 64
 """Members that a selector chooses the parent from, those of highest value: who is farther behind is hardly ever
@@ -36,7 +36,7 @@ class Chooser:
         """One of the parents and an edit of it, for the assignment of this number."""
         if due := self._due(parents, idle):
             return due
-        with calling("the selector"):
+        with users_code("the selector"):
             parent, choice = self._selected(parents, idle)
         self._chosen[assignment] = choice
         return parent, choice
@@ -46,7 +46,7 @@ class Chooser:
         child, if it survived."""
         choice = self._chosen.pop(assignment, None)
         if choice is not None:
-            with calling("the selector"):
+            with users_code("the selector"):
                 self._selector.learn(choice, reward, successors)
 
     async def flawless(self) -> bool:

@@ -11,7 +11,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from protocols.bus import Bus
-from protocols.files.calling import calling
+from protocols.files.users_code import users_code
 from protocols.messages import Envelope, Fault
 
 WAITING = 1024
@@ -86,7 +86,7 @@ class Observers:
         async with shown:
             async for envelope in shown:
                 try:
-                    with calling(address):
+                    with users_code(address):
                         await observer.observe(envelope)
                     raised = 0
                 except Exception as error:

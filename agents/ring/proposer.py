@@ -15,8 +15,8 @@ from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
 from protocols.concurrency.threads import in_thread
 from protocols.errors import EditRejected, ModelError
-from protocols.files.calling import calling
 from protocols.files.prompt_file import saved_section
+from protocols.files.users_code import users_code
 from protocols.messages import Assignment, Candidate, Failure, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -57,7 +57,7 @@ class Proposer:
         rng = Random(f"{self._seed}/{self.address}/{message.assignment}")
         model = AttributedModel(self._model, message.assignment)
         context = Context(self._task, model, recalled, rng, self._slots, self._token_price)
-        with calling(f"operator {self._operator.name}"):
+        with users_code(f"operator {self._operator.name}"):
             made = await self._operator.edit(message, context)
         drafts = [made] if isinstance(made, Prompt) else list(made)
         kept, refused = await self._usable(message, drafts)

@@ -123,7 +123,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     if length := result.get("length"):  # none in a result of an earlier release
         tokens = f"{length['first']:,} tokens without the input, the best one {length['best']:,}"
         yield f"The first prompt has about {tokens}."
-    yield from preferred(result)
+    yield from longer_but_better(result)
     yield from old_and_new(result)
     yield from thousand(result)
     yield from of_each_model(result)
@@ -215,7 +215,7 @@ def of_each_model(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"{line}; the run spent {spent['calls']:,} calls, {dollars(spent['dollars'])} on it."
 
 
-def preferred(result: Mapping[str, Any]) -> Iterator[str]:
+def longer_but_better(result: Mapping[str, Any]) -> Iterator[str]:
     """A line on a candidate with a higher value that the result was preferred to; none if there is none."""
     if passed := result.get("passed_over"):  # not in a result of an earlier release
         yield (

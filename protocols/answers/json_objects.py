@@ -89,14 +89,13 @@ def _placed(text: str, begins: re.Pattern[str]) -> Iterator[tuple[int, int, Any]
 
 MOST = 4_000
 """Lists with more pairs of unequal objects than this are compared in their order: each pair is compared whole."""
-Kind = Literal["missing", "wrong", "invented"]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class LeafDifference:
     """A leaf that differs, or a value of another type. `wanted`: None if it is invented; `said`: None if missing."""
 
-    kind: Kind
+    kind: Literal["missing", "wrong", "invented"]
     path: str
     wanted: Json
     said: Json
@@ -104,8 +103,8 @@ class Difference:
     def __str__(self) -> str:
         name = self.path or "the answer"
         if self.kind == "wrong":
-            return f"{name} is {shown(self.said)}, expected {shown(self.wanted)}"
-        return f"{self.kind} {name}: {shown(self.wanted if self.kind == 'missing' else self.said)}"
+            return f"{name} is {_shown(self.said)}, expected {_shown(self.wanted)}"
+        return f"{self.kind} {name}: {_shown(self.wanted if self.kind == 'missing' else self.said)}"
 
 
 @dataclass(slots=True)
@@ -113,7 +112,7 @@ class Compared:
     """How many leaves are `right`, and those that differ."""
 
     right: int = 0
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[LeafDifference] = field(default_factory=list)
 
     def add(self, other: Compared) -> None:
         """Include the leaves of another part."""
@@ -121,7 +120,7 @@ class Compared:
         self.differences += other.differences
 
 
-def identity(value: Json, text: Callable[[str], str] = fold, in_order: bool = True) -> Hashable:
+def json_identity(value: Json, text: Callable[[str], str] = fold, in_order: bool = True) -> Hashable:
     """What two values have in common if and only if they are equal: numbers by value (1 and 1.0), true and false
     apart from numbers, texts after `text`, objects in any order of their keys, lists in their order or in any.
 
@@ -133,9 +132,9 @@ def identity(value: Json, text: Callable[[str], str] = fold, in_order: bool = Tr
         case str():
             return "text", text(value)
         case Mapping():
-            return "object", frozenset((key, identity(one, text, in_order)) for key, one in value.items())
+            return "object", frozenset((key, json_identity(one, text, in_order)) for key, one in value.items())
         case list() | tuple():
-            members = tuple(identity(one, text, in_order) for one in value)
+            members = tuple(json_identity(one, text, in_order) for one in value)
             return "list", members if in_order else frozenset(Counter(members).items())
         case int() | float() if math.isfinite(value):
             return "number", value
@@ -167,7 +166,7 @@ def size(value: Json) -> int:
     return sum(1 for _ in leaves(value))
 
 
-def compare(said: Json, wanted: Json, path: str = "") -> Compared:
+def compare_json(said: Json, wanted: Json, path: str = "") -> Compared:
     """Compare all leaves. The order of a list does not count: equal members are paired first, then objects and lists,
     the most alike first, and what is left in its order.
 
@@ -179,14 +178,14 @@ def compare(said: Json, wanted: Json, path: str = "") -> Compared:
         return _objects(said, wanted, path)
     if isinstance(said, list | tuple) and isinstance(wanted, list | tuple):
         return _lists(said, wanted, path)
-    return Compared(differences=[Difference("wrong", path, wanted, said)])
+    return Compared(differences=[LeafDifference("wrong", path, wanted, said)])
 
 
 def _objects(said: Mapping[str, Json], wanted: Mapping[str, Json], path: str) -> Compared:
     found = Compared()
     for key, value in wanted.items():
         under = _under(path, key)
-        found.add(compare(said[key], value, under) if key in said else _missing(value, under))
+        found.add(compare_json(said[key], value, under) if key in said else _missing(value, under))
     for key, value in said.items():
         if key not in wanted:
             found.add(_invented(value, _under(path, key)))
@@ -199,7 +198,7 @@ def _lists(said: Sequence[Json], wanted: Sequence[Json], path: str) -> Compared:
     left, lacking = (_others(side, [pair[n] for pair in pairs]) for n, side in enumerate((said, wanted)))
     pairs += zip(left, lacking, strict=False)
     for a, b in pairs:
-        found.add(compare(said[a], wanted[b], path))
+        found.add(compare_json(said[a], wanted[b], path))
     for b in lacking[len(left) :]:
         found.add(_missing(wanted[b], path))
     for a in left[len(lacking) :]:
@@ -217,7 +216,7 @@ def _paired(said: Sequence[Json], wanted: Sequence[Json]) -> list[tuple[int, int
     lacking = [b for b in _others(wanted, [b for _, b in pairs]) if _is_nested(wanted[b])]
     if len(left) * len(lacking) > MOST:
         return pairs
-    alike = {(a, b): f1(said[a], wanted[b], compare(said[a], wanted[b])) for a in left for b in lacking}
+    alike = {(a, b): f1(said[a], wanted[b], compare_json(said[a], wanted[b])) for a in left for b in lacking}
     free_said, free_wanted = set(left), set(lacking)
     for a, b in sorted(alike, key=lambda pair: -alike[pair]):
         if alike[a, b] and a in free_said and b in free_wanted:
@@ -228,7 +227,7 @@ def _paired(said: Sequence[Json], wanted: Sequence[Json]) -> list[tuple[int, int
 
 
 def _any_order(value: Json) -> Hashable:
-    return identity(value, in_order=False)
+    return json_identity(value, in_order=False)
 
 
 def _others(members: Sequence[Json], places: Sequence[int]) -> list[int]:
@@ -238,11 +237,11 @@ def _others(members: Sequence[Json], places: Sequence[int]) -> list[int]:
 
 
 def _missing(value: Json, path: str) -> Compared:
-    return Compared(differences=[Difference("missing", name, leaf, None) for name, leaf in leaves(value, path)])
+    return Compared(differences=[LeafDifference("missing", name, leaf, None) for name, leaf in leaves(value, path)])
 
 
 def _invented(value: Json, path: str) -> Compared:
-    return Compared(differences=[Difference("invented", name, None, leaf) for name, leaf in leaves(value, path)])
+    return Compared(differences=[LeafDifference("invented", name, None, leaf) for name, leaf in leaves(value, path)])
 
 
 def _under(path: str, key: str) -> str:
@@ -253,6 +252,6 @@ def _is_nested(value: Json) -> bool:
     return isinstance(value, Mapping | list | tuple)
 
 
-def shown(value: Json) -> str:
+def _shown(value: Json) -> str:
     """JSON in one line."""
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -114,10 +114,10 @@ def failed(error: BaseException, what: str) -> ConfigError:
         said = "it ends the process (sys.exit); put what is to run alone under `if __name__ == '__main__'`"
     elif isinstance(error, ImportError):
         said = str(error)
-    return ConfigError(f"{what}: {one_line(redact(said, None), LONGEST_REASON)}", **place_of(error))
+    return ConfigError(f"{what}: {one_line(redact(said, None), LONGEST_REASON)}", **line_of_theirs(error))
 
 
-def place_of(error: BaseException) -> dict[str, Any]:
+def line_of_theirs(error: BaseException) -> dict[str, Any]:
     """The innermost file and line outside libraries that an exception came through, as arguments of an error; empty
     if there are none."""
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]

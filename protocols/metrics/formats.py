@@ -14,7 +14,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
 from protocols.answers.framing import fenced
-from protocols.answers.json_objects import compare, f1, structure, structure_like
+from protocols.answers.json_objects import compare_json, f1, structure, structure_like
 from protocols.errors import ConfigError
 from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Example, Json, Judgement, TaskKind
@@ -111,7 +111,7 @@ class JsonF1(ParsedMetric):
             return self.unreadable(example, f"the reply holds no complete {named} of JSON")
         shown = self._kind.show(answer)
         try:
-            compared = compare(said, wanted)
+            compared = compare_json(said, wanted)
             score = f1(said, wanted, compared)
         except RecursionError:
             return Judgement(0.0, shown, "the answer is nested too deeply", mistakes={"nested too deeply": 1})

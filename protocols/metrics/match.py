@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from protocols.answers.json_objects import identity, is_structured, structure, structure_like
+from protocols.answers.json_objects import is_structured, json_identity, structure, structure_like
 from protocols.answers.numbers import equal_numbers
 from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Array, Counts, Example, Json, Judgement
@@ -47,7 +47,7 @@ class Match(ParsedMetric):
             return None
         said = structure(answer) if isinstance(gold, str) else structure_like(wanted, answer)
         try:
-            return None if said is None else identity(said, self.text) == identity(wanted, self.text)
+            return None if said is None else json_identity(said, self.text) == json_identity(wanted, self.text)
         except RecursionError:
             return False
 

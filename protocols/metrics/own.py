@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from protocols.errors import ConfigError
-from protocols.files.calling import calling
+from protocols.files.users_code import users_code
 from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Example, Json, Judgement, TaskKind
 from protocols.text import LONGEST_REASON, one_line
@@ -32,7 +32,7 @@ class Own(ParsedMetric):
             raised a cancellation of its own.
         :raises Exception: any exception of the function.
         """
-        with calling(f"metric {self._name}, for example {example.id},"):
+        with users_code(f"metric {self._name}, for example {example.id},"):
             given = self._function(example, answer)
             verdict = await given if inspect.isawaitable(given) else given
         told: tuple[Any, ...] = verdict if isinstance(verdict, tuple) else (verdict, "")

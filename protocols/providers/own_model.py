@@ -12,9 +12,9 @@ from typing import Any
 import anyio
 
 from protocols.errors import CallTimeout, ConfigError, ConnectionFailed
-from protocols.files.calling import calling
 from protocols.files.named import Named
 from protocols.files.own_code import check_method
+from protocols.files.users_code import users_code
 from protocols.model import Reply, Request, Usage
 from protocols.providers.responses.figures import Told, count, mended, used
 from protocols.text import LONGEST_REASON, one_line
@@ -57,7 +57,7 @@ class OwnModel:
         """
         begun = time.perf_counter()
         try:
-            with anyio.fail_after(self._timeout), calling(f"model {self.name}"):
+            with anyio.fail_after(self._timeout), users_code(f"model {self.name}"):
                 said: object = await self._complete(request)
         except TimeoutError:
             raise CallTimeout(f"no reply within {self._timeout:g} s", model=self.name) from None
@@ -70,7 +70,7 @@ class OwnModel:
             if isinstance(reply, Reply):
                 what += f" whose text is {type(reply.text).__name__}"
             raise ConfigError(f"model {self.name}: complete returned {what}; return a Reply or a text")
-        usage = usage_of(reply, request)
+        usage = _usage(reply, request)
         took = (
             float(reply.latency) if isinstance(reply.latency, int | float) and 0 < reply.latency < math.inf else 0.0
         )
@@ -85,7 +85,7 @@ class OwnModel:
         )
 
 
-def usage_of(reply: Reply, request: Request) -> Usage:
+def _usage(reply: Reply, request: Request) -> Usage:
     """The usage that the user's code reports, estimated where it counts nothing or what cannot be."""
     counts = [count(getattr(reply.usage, name, None)) for name in ("input", "output", "cached", "written")]
     told = Told(*counts)

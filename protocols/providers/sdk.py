@@ -19,8 +19,8 @@ import httpx2
 import openai
 
 from protocols.errors import AuthenticationFailed, BadReply, BadRequest, CallTimeout, ConfigError, ConnectionFailed
-from protocols.files.calling import calling
 from protocols.files.named import Named
+from protocols.files.users_code import users_code
 from protocols.model import Reply, Request
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
@@ -62,7 +62,7 @@ class OpenAISdkModel:
         body = chat.request_body(request, self._model, self._wire)
         started = time.perf_counter()
         errors = sdk_errors(self.name, key_of(self._client))
-        with calling(f"the client of {self.name}"), errors, anyio.fail_after(self._timeout):
+        with users_code(f"the client of {self.name}"), errors, anyio.fail_after(self._timeout):
             response = await self._client.post(
                 chat.PATH, cast_to=httpx2.Response, body=body, options={"security": {"bearer_auth": True}}
             )
@@ -86,7 +86,7 @@ class AnthropicSdkModel:
         headers = {"anthropic-version": self._wire.version or messages.api_version(request)}
         started = time.perf_counter()
         errors = sdk_errors(self.name, key_of(self._client))
-        with calling(f"the client of {self.name}"), errors, anyio.fail_after(self._timeout):
+        with users_code(f"the client of {self.name}"), errors, anyio.fail_after(self._timeout):
             response = await self._client.post(
                 messages.PATH, cast_to=httpx2.Response, body=body, options={"headers": headers}
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from protocols.errors import ConfigError
-from protocols.model import ChatMessage, Request, merged, spoken
+from protocols.model import ChatMessage, Request, as_one_turn, spoken
 
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 System = Literal["message", "user", "text"]
@@ -83,4 +83,4 @@ def alternating(messages: Sequence[ChatMessage], *, fold: bool = False) -> Seque
             runs[-1].append(turn)
         elif turn.text or begun or not fold:
             runs.append([turn])
-    return [merged(run, BETWEEN) for run in runs] or [ChatMessage("user", "")] * fold
+    return [as_one_turn(run, BETWEEN) for run in runs] or [ChatMessage("user", "")] * fold

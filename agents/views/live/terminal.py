@@ -84,25 +84,29 @@ class PlainLines:
     async def observe(self, envelope: Envelope) -> None:
         ending = self._progress.follow(envelope)
         self._doing.follow(envelope)
-        at = f"{self._progress.ended}/{self._assignments}"
-        spent = f"{capped(self._ledger.calls, self._ledger.caps.calls)} calls, {clock(self._ledger.seconds)}"
-        if ending is not None and ending.value is None and self._assignments > FEW:
-            self._lost[ending.operator] += 1
-            if self._lost.total() == LOST:
-                by = ", ".join(f"{name} {count}" for name, count in sorted(self._lost.items()))
-                self.say(f"[{at}] {LOST} edits in a row without a survivor: {by} ({spent})")
-                self._lost.clear()
-        elif ending is not None:
-            self._lost.clear()
-            other = ending.assignment not in (FIRST, self._progress.ended)  # assignments end in any order
-            named = f"candidate {ending.assignment}: " if other and ending.value is not None else ""
-            self.say(f"[{at}] {named}{one_line(str(ending))} ({spent})")
+        if ending is not None and (line := self._line(ending)):
+            spent = f"{capped(self._ledger.calls, self._ledger.caps.calls)} calls, {clock(self._ledger.seconds)}"
+            self.say(f"[{self._progress.ended}/{self._assignments}] {line} ({spent})")
         if isinstance(envelope.message, Conclude):
             self.say(SHRINKING)
         if isinstance(envelope.message, Finished) and self._progress.best:
             self.say(TESTING)
         if envelope.sender == PERSON and isinstance(envelope.message, Command):
             self.say(f"[{PERSON}] {in_words(envelope.message)}")
+
+    def _line(self, ending: Ending) -> str:
+        """What is said of an ending, with its candidate's number if that is not the count: assignments end in any
+        order. "": nothing yet."""
+        if ending.value is not None or self._assignments <= FEW:
+            self._lost.clear()
+            named = ending.value is not None and ending.assignment not in (FIRST, self._progress.ended)
+            return f"candidate {ending.assignment}: " * named + one_line(str(ending))
+        self._lost[ending.operator] += 1
+        if self._lost.total() < LOST:
+            return ""
+        by = ", ".join(f"{name} {count}" for name, count in sorted(self._lost.items()))
+        self._lost.clear()
+        return f"{LOST} edits in a row without a survivor: {by}"
 
     def called(self, attempt: Attempt) -> None:
         self._doing.called(attempt)

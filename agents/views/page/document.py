@@ -22,12 +22,12 @@ from agents.views.page.run_summary import Json, RunSummary, front
 from agents.views.report import (
     compared,
     left_out,
+    longer_but_better,
     missing_test,
     no_gain,
     of_each_model,
     of_each_prompt,
     old_and_new,
-    preferred,
     thousand,
 )
 from memory.journals.journal_tail import follow
@@ -209,7 +209,7 @@ class Figures:
         for name, number in (result.get("unanswered") or {}).items():
             yield f"{number} examples of the search have no answer: {name}."
         yield from compared(result.get("comparisons"))
-        yield from preferred(result)
+        yield from longer_but_better(result)
         yield from left_out(result)
         for leak in (result.get("leaks") or [])[:ANSWERS]:
             where = f"section {leak['section']} holds text of the {leak['split']} example {leak['example']}"

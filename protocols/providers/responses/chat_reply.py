@@ -11,10 +11,9 @@ from typing import Final
 import orjson
 
 from protocols.model import Finish, Instead, Reply, Request, ToolCall
-from protocols.providers.responses.decoding import JsonObject, decode, unusable
+from protocols.providers.responses.decoding import JsonObject, decode, unusable, whole_reply
 from protocols.providers.responses.failures import Answer, classify, says_something
-from protocols.providers.responses.figures import Told, count, finish_of, name_of, used
-from protocols.providers.responses.rate_headers import read_allowance
+from protocols.providers.responses.figures import Told, count, finish_of, used
 from protocols.providers.responses.streaming import joined_chat, unstreamed
 
 FINISH: Final[dict[object, Finish]] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
@@ -51,11 +50,8 @@ def read_reply(
     if refusal:
         content, finish = content or refusal, "refusal"
     calls = read_calls(message) if request and request.offer else ()
-    if calls and finish == "other":
-        finish = "stop"
-    model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
-    missing = None if content.strip() or calls or finish == "refusal" else instead_of_text(message)
-    return Reply(content, usage, finish, answer.latency, model, allowance=allowance, instead=missing, calls=calls)
+    reply = Reply(content, usage, finish, calls=calls)
+    return whole_reply(reply, answer, payload, lambda: instead_of_text(message))
 
 
 def read_calls(message: JsonObject) -> tuple[ToolCall, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from protocols.errors import BadReply, BadRequest
-from protocols.model import Usage
+from protocols.model import Instead, Reply, Usage
 from protocols.providers.responses.failures import Answer, classify, is_failure
-from protocols.providers.responses.figures import read_json
+from protocols.providers.responses.figures import name_of, read_json
+from protocols.providers.responses.rate_headers import read_allowance
 from protocols.providers.responses.streaming import holds_events
 
 JsonObject = dict[str, object]
@@ -38,6 +40,20 @@ def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object
     if not isinstance(payload, dict):
         raise unusable("is not a JSON object", answer, model, key)
     return payload
+
+
+def whole_reply(reply: Reply, answer: Answer, payload: JsonObject, instead: Callable[[], Instead]) -> Reply:
+    """The reply with what the answer says of it in every format. One that calls tools has come to its own end if the
+    server does not say how it ended. `instead`: what there is in place of a text."""
+    missing = None if reply.text.strip() or reply.calls or reply.finish == "refusal" else instead()
+    return replace(
+        reply,
+        finish="stop" if reply.calls and reply.finish == "other" else reply.finish,
+        latency=answer.latency,
+        model=name_of(payload.get("model")),
+        allowance=read_allowance(answer.headers, reply.usage),
+        instead=missing,
+    )
 
 
 def unusable(what: str, answer: Answer, model: str, key: str | None, usage: Usage | None = None) -> BadReply:

@@ -7,10 +7,9 @@ from typing import Final
 
 from protocols.model import Finish, Instead, Reply, Request, ToolCall
 from protocols.providers.responses.chat_reply import arguments_of, text_id
-from protocols.providers.responses.decoding import decode, unusable
+from protocols.providers.responses.decoding import decode, unusable, whole_reply
 from protocols.providers.responses.failures import Answer
-from protocols.providers.responses.figures import Told, count, finish_of, name_of, used
-from protocols.providers.responses.rate_headers import read_allowance
+from protocols.providers.responses.figures import Told, count, finish_of, used
 from protocols.providers.responses.streaming import joined_message, unstreamed
 
 FINISH: Final[dict[object, Finish]] = {
@@ -40,11 +39,7 @@ def read_reply(
     finish = finish_of(FINISH, payload.get("stop_reason"))
     usage = used(told, request, blocks, finish)
     calls = read_calls(blocks) if request and request.offer else ()
-    if calls and finish == "other":
-        finish = "stop"
-    model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
-    missing = None if text.strip() or calls or finish == "refusal" else instead_of_text(blocks)
-    return Reply(text, usage, finish, answer.latency, model, allowance=allowance, instead=missing, calls=calls)
+    return whole_reply(Reply(text, usage, finish, calls=calls), answer, payload, lambda: instead_of_text(blocks))
 
 
 def read_calls(blocks: Sequence[object]) -> tuple[ToolCall, ...]:

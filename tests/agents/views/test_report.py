@@ -16,7 +16,7 @@ from agents.config.configuration import load
 from agents.directory.run_directory import RESULT, read_document
 from agents.run.concluding import passed_over
 from agents.run.opening import open_run
-from agents.views.report import no_gain, preferred, show_result
+from agents.views.report import longer_but_better, no_gain, show_result
 from protocols.prompt import Prompt, Section
 from tests.small_task import write_task
 
@@ -53,7 +53,7 @@ def test_a_better_and_longer_candidate_is_named(members: list[Member], data: st.
     found = passed_over(members, winner)
     best = max(one.value for one in members)
     result = {"best": {"value": winner.value}, "passed_over": found and asdict(found)}
-    lines = [*preferred(result)]
+    lines = [*longer_but_better(result)]
     if found is None:
         assert winner.value == best or min(o.tokens for o in members if o.value == best) <= winner.tokens
         assert not lines

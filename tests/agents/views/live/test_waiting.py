@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -164,44 +164,36 @@ def test_the_plain_view_prints_it_and_whatever_else_it_prints_breaks_the_silence
     assert console.file.getvalue().startswith(f"{LINE}\nsomething\n")
 
 
-def test_a_survivor_is_named_by_the_number_that_show_takes() -> None:
-    """Assignments end in any order."""
+def printed(assignments: int, ended: Sequence[tuple[int, str, bool]]) -> list[str]:
+    """The plain lines of the first prompt and of assignments that end in this order: each with its number, its
+    operator and whether it survived."""
     console = Console(file=io.StringIO(), width=200)
-    plain = PlainLines(console, Ledger(Caps(), {}, lambda: 0.0), 9, Progress())
+    plain = PlainLines(console, Ledger(Caps(), {}, lambda: 0.0), assignments, Progress())
 
     async def observe() -> None:
         await plain.observe(ENDING)
-        for number in (3, 2):
-            asked = Assignment(number, "merge", "task", 0, PROMPT, "", (), (0.5,))
-            won = Evaluation(number, PROMPT, (0.6,), True, 0.1, 0.0, 1, 0, value=0.6)
+        for number, operator, survived in ended:
+            asked = Assignment(number, operator, "task", 0, PROMPT, "", (), (0.5,))
+            raced = Evaluation(number, PROMPT, (0.6,), survived, 0.1, 0.0, 1, 0, value=0.6)
             await plain.observe(Envelope(2 * number, None, "a", "b", 0.0, asked))
-            await plain.observe(Envelope(2 * number + 1, None, "a", "b", 0.0, Critique(number, won, {})))
+            await plain.observe(Envelope(2 * number + 1, None, "a", "b", 0.0, Critique(number, raced, {})))
 
     anyio.run(observe)
     assert isinstance(console.file, io.StringIO)
-    first, third, second = console.file.getvalue().splitlines()
+    return console.file.getvalue().splitlines()
+
+
+def test_a_survivor_is_named_by_the_number_that_show_takes() -> None:
+    """Assignments end in any order."""
+    first, third, second = printed(9, [(3, "merge", True), (2, "merge", True)])
     assert first.startswith("[0/9] first prompt: ")
     assert third.startswith("[1/9] candidate 3: merge on task: ")
     assert second.startswith("[2/9] merge on task: ")
 
 
 def test_edits_without_a_survivor_are_summed_up_in_a_long_search() -> None:
-    console = Console(file=io.StringIO(), width=200)
-    plain = PlainLines(console, Ledger(Caps(), {}, lambda: 0.0), FEW + 1, Progress())
-
-    async def observe() -> None:
-        await plain.observe(ENDING)
-        for number in range(1, 2 * LOST + 2):
-            operator = "merge" if number % 2 else "rag"
-            asked = Assignment(number, operator, "task", 0, PROMPT, "", (), (0.5,))
-            won = number == LOST
-            raced = Evaluation(number, PROMPT, (0.6,), won, 0.1, 0.0, 1, 0, value=0.6)
-            await plain.observe(Envelope(2 * number, None, "a", "b", 0.0, asked))
-            await plain.observe(Envelope(2 * number + 1, None, "a", "b", 0.0, Critique(number, raced, {})))
-
-    anyio.run(observe)
-    assert isinstance(console.file, io.StringIO)
-    _, survivor, others = console.file.getvalue().splitlines()
+    edits = [(number, "merge" if number % 2 else "rag", number == LOST) for number in range(1, 2 * LOST + 2)]
+    _, survivor, others = printed(FEW + 1, edits)
     assert survivor.startswith(f"[{LOST}/{FEW + 1}] ")
     assert others.startswith(f"[{2 * LOST}/{FEW + 1}] {LOST} edits in a row without a survivor: merge 2, rag 3 (")
 

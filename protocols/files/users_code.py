@@ -14,11 +14,11 @@ from contextlib import contextmanager
 import anyio
 
 from protocols.errors import ConfigError
-from protocols.files.own_code import place_of
+from protocols.files.own_code import line_of_theirs
 
 
 @contextmanager
-def calling(what: str) -> Iterator[None]:
+def users_code(what: str) -> Iterator[None]:
     """Turns a cancellation that the block raised by itself into an error; one of ours, or of our caller's, goes on.
     `what`: the user's code that is called, for the error.
 
@@ -33,7 +33,7 @@ def calling(what: str) -> Iterator[None]:
         raise ConfigError(
             f"{what} raised CancelledError, and nothing here was cancelled: what it waited for was cancelled or "
             "closed (a session, an executor, a task); keep that open while it is in use, or catch this error there",
-            **place_of(error),
+            **line_of_theirs(error),
         ) from error
 
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from protocols.errors import ConfigError
-from protocols.files.calling import calling
+from protocols.files.users_code import users_code
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -52,7 +52,7 @@ async def reached(work: Callable[[], Awaitable[None]]) -> list[BaseException]:
 
     async def call() -> None:
         try:
-            with anyio.fail_after(1000), calling("model own/M"):
+            with anyio.fail_after(1000), users_code("model own/M"):
                 await work()
         except Exception as error:
             left.append(error)
@@ -89,14 +89,14 @@ async def test_one_after_a_scope_of_the_codes_own_has_ended_is_still_stray(anyio
 
 @BOTH
 async def test_a_time_limit_stays_one(anyio_backend: str) -> None:
-    with pytest.raises(TimeoutError), anyio.fail_after(0), calling("it"):
+    with pytest.raises(TimeoutError), anyio.fail_after(0), users_code("it"):
         await anyio.sleep_forever()
 
 
 @BOTH
 async def test_a_scope_around_it_ends_it(anyio_backend: str) -> None:
     async def work() -> None:
-        with calling("it"):
+        with users_code("it"):
             tasks.cancel_scope.cancel()
             await anyio.sleep_forever()
 
@@ -109,7 +109,7 @@ async def test_a_scope_around_it_ends_it(anyio_backend: str) -> None:
 async def test_a_shielded_call_of_a_cancelled_task_hears_of_no_cancellation(anyio_backend: str) -> None:
     with anyio.CancelScope() as scope:
         scope.cancel()
-        with anyio.CancelScope(shield=True), pytest.raises(ConfigError), calling("it"):
+        with anyio.CancelScope(shield=True), pytest.raises(ConfigError), users_code("it"):
             await raises()
 
 
@@ -119,7 +119,7 @@ async def test_asyncios_own_cancellation_goes_on(grouped: bool) -> None:
     begun = asyncio.Event()
 
     async def call() -> None:
-        with calling("it"):
+        with users_code("it"):
             begun.set()
             await asyncio.sleep(1000)
 
