@@ -35,7 +35,7 @@ async def expected(directory: Path) -> Estimate:
     task, first = load_task(configuration), prompt_file.load(directory / FIRST_PROMPT)
     slots = open_slots(task, load_corpus(configuration))
     critique = configuration.minibatch(len(task.validation))
-    asked = await composed(slots, first, open_operators(configuration.search.operators), critique)
+    asked = await composed(slots, first, open_operators(configuration.search_operators), critique)
     return estimate(configuration, kept_prices(directory, configuration), task, first, asked)
 
 

@@ -231,7 +231,7 @@ def _finished(draft: Draft, task: Task, prompt: Prompt, folder: Path, environ: M
     draft = replace(draft, prompt=replace(draft.prompt, literal=tuple(unknown_placeholders(prompt, task))))
     check_prompt(prompt, task, set(draft.prompt.literal))
     configuration = build(parsed(toml(draft)), folder)
-    check_editable(prompt, open_operators(configuration.search.operators), task)
+    check_editable(prompt, open_operators(configuration.search_operators), task)
     if draft.search.cap[0] == "minutes":
         return draft
     known = prices(configuration, environ)

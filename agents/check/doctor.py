@@ -168,9 +168,8 @@ def _looked_at(
 
 def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Operator] | None:
     search = configuration.search
-    operators = found.attempt(
-        "operators", lambda: open_operators(search.operators, own_instructions(configuration)), ", ".join
-    )
+    named, instructions = configuration.search_operators, partial(own_instructions, configuration)
+    operators = found.attempt("operators", lambda: open_operators(named, instructions()), ", ".join)
     if configuration.critic.instruction is not None:
         found.attempt("critic", lambda: critic_instruction(configuration), lambda _: "it has your instruction")
     found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: str(search.selector))

@@ -27,6 +27,10 @@ from protocols.providers.parameters import merged
 
 LEAST_WIDTH, MOST_WIDTH = 8, 256
 LEAST_CRITIQUE, MOST_CRITIQUE = 8, 48
+OPERATORS = ("describe", "few_shot", "self_reflection", "contract")
+"""Operators that take part unless configured."""
+REASONING = ("chain_of_thought",)
+"""Further ones, of the kind reasoning."""
 
 
 class Configuration(Table):
@@ -97,6 +101,14 @@ class Configuration(Table):
         made = self.model_copy()
         made._width = width
         return made
+
+    @property
+    def search_operators(self) -> tuple[Named, ...]:
+        """The operators that take part: as configured, or by the task's kind. Steps of reasoning have earned nothing
+        on kinds other than reasoning (benchmarks/results/operators.md)."""
+        if self.search.operators is not None:
+            return self.search.operators
+        return tuple(map(Named, OPERATORS + REASONING * (self.task.kind == "reasoning")))
 
     @property
     def guard(self) -> Guard | None:

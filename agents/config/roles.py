@@ -44,7 +44,7 @@ def roles(configuration: Configuration) -> dict[str, str]:
     task."""
     judge = ["judge"] if asks_judge(configuration) else []
     critic = ["critic"] if configuration.agents.criticises else []
-    proposers = [f"proposer/{name}" for name in open_operators(configuration.search.operators)]
+    proposers = [f"proposer/{name}" for name in open_operators(configuration.search_operators)]
     prompts = [f"task/{name}" for name in configuration.models.prompts]
     others = {role: configuration.models.of(role) for role in (*prompts, *critic, *judge, *proposers)}
     models = configuration.models.each("task") | others

@@ -68,6 +68,7 @@ def resume_fingerprint(
     dumped = configuration.model_dump(mode="json")
     providers = dumped.pop("providers")
     counts = _flat(dumped) | {WIDTH: configuration.width}
+    counts["search.operators"] = [named.dumped() for named in configuration.search_operators]
     for name, table in providers.items():
         for key, value in table.items():
             if key not in FREE_OF_PROVIDERS and value not in (None, {}):

@@ -132,7 +132,7 @@ async def before_search(
     each = seen.calls if seen else float(len(models))
     if not configuration.search.headroom or useless or not may_be_cheap(configuration, task, each):
         return None
-    operators = open_operators(configuration.search.operators)
+    operators = open_operators(configuration.search_operators)
     asked = await composed(slots, first, operators, configuration.minibatch(len(task.validation)))
     past = await in_thread(read_past, configuration)
     expected = estimate(configuration, known, task, first, asked, past, seen)

@@ -73,5 +73,5 @@ def _opened(directory: Path) -> Controller:
     check_fingerprint(record.meaning, now, directory)
     selector, notes = new_selector(configuration), read_notes(directory / JOURNAL)
     recycle(selector, unpack(notes) or [])
-    operators = open_operators(configuration.search.operators)
+    operators = open_operators(configuration.search_operators)
     return open_controller(configuration, task, operators, selector, None, unpack_aims(notes))

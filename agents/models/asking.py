@@ -26,7 +26,7 @@ def check_asked(configuration: Configuration, operators: Iterable[str] | None = 
         if name != EMBEDDED:
             key = name if name.isidentifier() else f'"{name}"'
             check(given.parameters, name.partition("/")[0], f"providers.{key}.parameters")
-    names = open_operators(configuration.search.operators) if operators is None else operators
+    names = open_operators(configuration.search_operators) if operators is None else operators
     tables = configuration.models
     every = (*ROLES, *(f"proposer/{name}" for name in names))
     for role, model in (pair for one in every for pair in tables.each(one).items()):

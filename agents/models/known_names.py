@@ -24,7 +24,7 @@ ELSEWHERE = {
 def check_names(configuration: Configuration) -> None:
     """:raises ConfigError: a table names an operator that is not used, or a provider that does not exist, or has a
     key that its provider does not have."""
-    operators = open_operators(configuration.search.operators)
+    operators = open_operators(configuration.search_operators)
     known = ", ".join(operators)
     tables = {
         "models.proposers": configuration.models.proposers,

@@ -28,7 +28,8 @@ class ShortInstruction(Writer):
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """Sections of at least `LONG` words, not counting the names."""
-        return [s.name for s in prompt if s.kind != "examples" and _free(prompt, s.name, task) >= LONG]
+        long = (s for s in prompt if s.kind != "examples" and count_words(s.text) >= LONG)
+        return [section.name for section in long if _free(prompt, section.name, task) >= LONG]
 
     def turn(self, progress: Progress) -> Turn:
         """Allowed only after `IDLE` assignments without a gain: a text that still grows is not worth shortening."""

@@ -34,10 +34,11 @@ class Chooser:
 
     def choose(self, assignment: int, parents: Sequence[Member], idle: int) -> tuple[Member, Choice]:
         """One of the parents and an edit of it, for the assignment of this number."""
-        if due := self._due(parents, idle):
+        waiting = self._waiting(idle)
+        if due := self._due(parents, idle, waiting):
             return due
         with users_code("the selector"):
-            parent, choice = self._selected(parents, idle)
+            parent, choice = self._selected(parents, waiting)
         self._chosen[assignment] = choice
         return parent, choice
 
@@ -60,25 +61,25 @@ class Chooser:
         """The operators that are not applied now."""
         return frozenset({*self.timetable.late(idle), *self._history.given_up})
 
-    def _offer(self, parent: Member, idle: int) -> tuple[Choice, ...]:
+    def _offer(self, parent: Member, waiting: frozenset[str]) -> tuple[Choice, ...]:
         """The choices that are open at a member now."""
-        return self._choices.offered(parent, self._archive.partners(parent), self._waiting(idle))
+        return self._choices.offered(parent, self._archive.partners(parent), waiting)
 
-    def _due(self, parents: Sequence[Member], idle: int) -> tuple[Member, Choice] | None:
+    def _due(self, parents: Sequence[Member], idle: int, waiting: frozenset[str]) -> tuple[Member, Choice] | None:
         """The choice of an operator that is due: the first section that it can edit, in the best member with one."""
         for name in self.timetable.due(idle):
             for parent in sorted(parents, key=lambda member: (-member.value, member.candidate)):
-                for choice in self._offer(parent, idle):
+                for choice in self._offer(parent, waiting):
                     if choice.action.operator == name:
                         return parent, choice
         return None
 
-    def _selected(self, parents: Sequence[Member], idle: int) -> tuple[Member, Choice]:
+    def _selected(self, parents: Sequence[Member], waiting: frozenset[str]) -> tuple[Member, Choice]:
         if self._chooses_parents is None:
             parent = self._archive.draw(parents, self._rng)
-            return parent, self._selector.choose(self._offer(parent, idle))
+            return parent, self._selector.choose(self._offer(parent, waiting))
         if len(parents) > PARENTS:
             parents = sorted(parents, key=lambda parent: -parent.value)[:PARENTS]
-        offers = [self._offer(parent, idle) for parent in parents]
+        offers = [self._offer(parent, waiting) for parent in parents]
         choice = self._chooses_parents.choose_parent([(p.value, o) for p, o in zip(parents, offers, strict=True)])
         return next(parent for parent, offer in zip(parents, offers, strict=True) if choice in offer), choice

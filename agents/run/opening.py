@@ -177,7 +177,7 @@ def read_inputs(configuration: Configuration) -> Inputs:
     """:raises InputError: an input of the user cannot be used."""
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
-    operators = open_operators(configuration.search.operators, own_instructions(configuration))
+    operators = open_operators(configuration.search_operators, own_instructions(configuration))
     critic_instruction(configuration)
     new_selector(configuration)
     check_agents(configuration.agents)

@@ -106,7 +106,7 @@ def _varied(where: str, arm: Mapping[str, Any], settings: Sequence[str]) -> Vary
 
 def _without_operator(where: str, tables: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The tables without one operator and its settings."""
-    used = build(tables, Path(), file=where).search.operators
+    used = build(tables, Path(), file=where).search_operators
     names = dict(zip(used, open_operators(used), strict=True))
     out = {given: own for given, own in names.items() if name in (given, own)}
     if not out:

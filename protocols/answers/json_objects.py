@@ -43,6 +43,8 @@ def structure(value: Json) -> Json:
     """An object or a list, or the one that a text is as a whole, in a fence or without; None for anything else."""
     if not isinstance(value, str):
         return value if isinstance(value, Mapping | list | tuple) else None
+    if "{" not in value and "[" not in value:
+        return None
     bare = unwrapped(value).strip()
     found = next(_placed(bare, _BEGINS if bare.startswith("{") else _BEGINS_LIST), None)
     return found[2] if found and found[:2] == (0, len(bare)) else None

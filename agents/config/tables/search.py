@@ -60,11 +60,12 @@ class SearchTable(Table):
     survives that improves nothing. `min_effect`: how much worse a shorter prompt may be. `critique`: training
     examples whose failures a critic reads (None: see `Configuration.minibatch`). `repeats`: how often each example is
     asked; its score is the mean. `across_models`: whether the score of several models of the task is the mean or the
-    lowest of theirs. `concurrency`: maximum number of calls in flight for one prompt (None: the limit of
-    the task's model). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`:
-    maximum number of calls for section credit per call for the task; 0: none. `on_agent_error`: whether an exception
-    of an agent (a user's own operator, for example) fails the run, or only its assignment; in the latter case,
-    `agent_errors` such assignments in a row fail the run. `prefer`: which candidate is the result, see
+    lowest of theirs. `operators`: those that take part (None: see `Configuration.search_operators`). `concurrency`:
+    maximum number of calls in flight for one prompt (None: the limit of the task's model). `max_unanswered`: the
+    share of the run's examples that may be left unanswered. `credit_share`: maximum number of calls for section
+    credit per call for the task; 0: none. `on_agent_error`: whether an exception of an agent (a user's own operator,
+    for example) fails the run, or only its assignment; in the latter case, `agent_errors` such assignments in a row
+    fail the run. `prefer`: which candidate is the result, see
     `agents.archive.front.preferred`. `shrink`: maximum number of races to make the result shorter at the end; 0:
     none. `headroom`: whether a search measures headroom first, if that is cheap. `guard`: the number of
     first validation examples on which the result must be no worse than the first prompt, see `agents.archive.guard`.
@@ -75,9 +76,7 @@ class SearchTable(Table):
     width: Annotated[int, Field(ge=1, le=WIDEST)] | None = None
     barrier: bool = False
     assignments: Annotated[int, Field(ge=0, le=int(MOST))] = 100
-    operators: tuple[Own, ...] = tuple(
-        map(Named, ("describe", "few_shot", "self_reflection", "chain_of_thought", "contract"))
-    )
+    operators: tuple[Own, ...] | None = None
     selector: Own = Named("msgd_rl")
     prefer: Prefer = "short"
     shrink: Annotated[int, Field(ge=0, le=MOST_SHRINKS)] = 12

@@ -177,7 +177,7 @@ class Feed:
                 if address.partition("/")[0] in (*AGENTS, "proposer")
             ]
         at_work = self._summary.at_work
-        names = {*AGENTS, *(f"proposer/{named.use}" for named in self._configuration.search.operators), *at_work}
+        names = {*AGENTS, *(f"proposer/{named.use}" for named in self._configuration.search_operators), *at_work}
         return [
             {"address": address, "busy": at_work[address], "waiting": None} for address in sorted(names, key=_place)
         ]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agents.config.catalogue import open_operators
 from agents.config.configuration import Configuration, build, load
 from agents.config.reading import NO_MODEL, override
 from protocols.errors import ConfigError
+from protocols.task import KindName
 from tests.small_task import SIMULATED
 
 unhurried = settings(deadline=None, max_examples=100)
@@ -246,3 +248,15 @@ def test_a_model_has_its_own_settings_over_its_providers() -> None:
 def test_width_follows_the_calls_that_are_allowed(tables: dict[str, Any], width: int) -> None:
     task = {"name": "t", "train": "a", "validation": "b", "test": "c"}
     assert build({"models": SIMULATED, "task": task, **tables}, Path()).width == width
+
+
+@pytest.mark.parametrize("kind", get_args(KindName))
+def test_steps_of_reasoning_are_written_for_tasks_of_reasoning(kind: str) -> None:
+    def operators(**search: Any) -> list[str]:
+        made = build({"models": SIMULATED, "task": {**TASK, "kind": kind}, "search": search}, Path())
+        return [*open_operators(made.search_operators)]
+
+    assert ("chain_of_thought" in operators()) == (kind == "reasoning")
+    assert operators(operators=["merge", "chain_of_thought"]) == ["merge", "chain_of_thought"]
+    with pytest.raises(ConfigError, match="name at least one"):
+        operators(operators=[])

@@ -11,6 +11,7 @@ import pytest
 
 from agents.check.doctor import diagnose
 from agents.config.configuration import Configuration, build, load
+from agents.config.tables.search import SearchTable
 from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
@@ -19,6 +20,7 @@ from memory.journals.journal import open_journal
 from memory.journals.reading import read_notes
 from memory.storage.cache import open_cache
 from protocols.errors import ConfigError, ModelError, RunFailed
+from protocols.files.named import Named
 from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, Section
 from protocols.providers.transport.http import open_transport
@@ -182,6 +184,16 @@ def test_a_run_is_gone_on_with_by_what_asks_the_same() -> None:
     for other in (plain, of({"parameters": {"seed": 1}}, task={"stop": ["a"]}), of({"system": "user"})):
         with pytest.raises(ConfigError, match="something else"):
             check_fingerprint(one, other, "d")
+
+
+def test_a_run_that_began_with_other_default_operators_says_which() -> None:
+    def of(**search: Any) -> dict[str, Any]:
+        return counted(configured({}, {}).model_copy(update={"search": SearchTable(**search)}))
+
+    before = [Named(name) for name in ("describe", "few_shot", "self_reflection", "chain_of_thought", "contract")]
+    assert of() == of(operators=[one for one in before if one.use != "chain_of_thought"])
+    with pytest.raises(ConfigError, match=r"search\.operators is .*chain_of_thought.* there and .* here"):
+        check_fingerprint(of(operators=before), of(), "d")
 
 
 REFUSED = error_body("invalid_request_error", "Unsupported value: 'temperature' does not support 0 with this model.")

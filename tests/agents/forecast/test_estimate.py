@@ -54,7 +54,7 @@ async def test_what_is_expected_of_a_search_is_about_what_it_takes(tmp_path: Pat
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
     composed_of = await composed(
-        open_slots(task, ()), first, open_operators(configuration.search.operators), configuration.minibatch(12)
+        open_slots(task, ()), first, open_operators(configuration.search_operators), configuration.minibatch(12)
     )
     expected = estimate(configuration, {}, task, first, composed_of)
     async with open_run(configuration, {}, tmp_path / "runs" / "small-1") as run:

@@ -70,7 +70,7 @@ def test_what_is_set_for_an_operator_goes_with_it(tmp_path: Path) -> None:
     tables += "[budget.operators.few_shot]\ncalls = 9\n"
     grid = load_study(write_study(tmp_path, '[arms.less]\nwithout = ["few_shot", "memory"]', tables=tables))
     less, baseline = cell(grid, "less").configuration, cell(grid, BASELINE).configuration
-    assert less.search.operators == tuple(one for one in baseline.search.operators if one.use != "few_shot")
+    assert less.search_operators == tuple(one for one in baseline.search_operators if one.use != "few_shot")
     assert [*less.models.proposers] == ["self_reflection"]
     assert not less.budget.operators
     assert baseline.budget.operators
