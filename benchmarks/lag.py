@@ -3,9 +3,10 @@
     python -m benchmarks.lag                          # 5,000 examples on the simulator: minutes
     python -m benchmarks.lag --validation 1000 --assignments 80
 
-While the loop is held no reply is read, no deadline kept, and no other search of the process goes on. Inputs have
-some 30 words, and every default operator has its turn. A function is named by where it stands in the stack of who
-called it; a collection of garbage is named by whoever it interrupts.
+While the loop is held no reply is read, no deadline kept, and no other search of the process goes on. Garbage is
+collected as the command line has it, on asyncio's own loop. Inputs have some 30 words, and every default operator has
+its turn. A function is named by where it stands in the stack of who called it; a collection of garbage is named by
+whoever it interrupts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import orjson
 from rich.console import Console
 
 from agents import foreground
+from agents.commands.console import collect_rarely
 from agents.config.configuration import build
 from tests.turns import Turn, counted
 
@@ -72,6 +74,7 @@ if __name__ == "__main__":
     parser.add_argument("--assignments", type=int, default=40)
     parser.add_argument("--least", type=float, default=5.0, help="CPU milliseconds from which on a turn is listed")
     o = parser.parse_args()
+    collect_rarely()
     with tempfile.TemporaryDirectory() as name:
         for split in ("train", "validation", "test"):
             write_split(Path(name, f"{split}.jsonl"), getattr(o, split))

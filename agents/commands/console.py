@@ -49,8 +49,8 @@ REFUSED: Mapping[int, str] = {
     errno.ENOTDIR: "a part of it is a file",
 }
 """What to do about a path that the system refuses, by its reason."""
-YOUNG = 50_000
-"""New objects between two runs of the garbage collector, see `drive`."""
+YOUNG = 15_000
+"""New objects between two runs of the garbage collector: more would hold the event loop for over 20 ms."""
 
 
 class Commands(TyperGroup):
@@ -66,15 +66,19 @@ class Commands(TyperGroup):
             raise
 
 
-def drive(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work`, on uvloop if it is installed.
+def collect_rarely() -> None:
+    """Have the garbage collector run after YOUNG new objects instead of 700, and never examine objects from before.
 
-    A search makes few reference cycles and keeps many objects. So the garbage collector runs after YOUNG new objects
-    instead of 700, and never examines objects from before: at its defaults it takes a fifth of the CPU time of a
-    search with many calls in flight (`benchmarks.throughput`).
+    A search makes few reference cycles and keeps many objects: at its defaults the collector takes a fifth of the CPU
+    time of a search with many calls in flight (`benchmarks.throughput`).
     """
     gc.freeze()
-    gc.set_threshold(YOUNG, 20, 50)
+    gc.set_threshold(YOUNG, 70, 50)
+
+
+def drive(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work`, on uvloop if it is installed."""
+    collect_rarely()
     with as_ctrl_c(signal.SIGTERM):
         return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
