@@ -24,6 +24,8 @@ PURE = (
     "tests/protocols/wrappers/",
 )
 """Tests of what uses no library that needs asyncio."""
+LONGEST = ("tests/agents/cluster/test_on_ray.py", "tests/test_run.py", "tests/test_batch.py", "tests/test_docs.py")
+"""Files that are begun first, so that at the end no process works on one of them while the others have nothing."""
 REACHED = stand_guard()
 CACHES = tempfile.TemporaryDirectory(prefix="caches-")
 os.environ["XDG_CACHE_HOME"] = CACHES.name  # no test shares limits, or anything else, with its user's own processes
@@ -34,6 +36,16 @@ blocking.watch()
 def anyio_backend() -> str:
     """Our transports ride on aiohttp, so asyncio is the backend of all but what is `PURE`."""
     return "asyncio"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: tests wait for servers and processes as long as they compute."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

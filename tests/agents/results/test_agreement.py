@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.results.agreement import agreement
 from protocols.data.grades import Graded
 from protocols.task import Example, Judgement
 
+bootstrapped = settings(max_examples=30)
 tenths = st.integers(0, 10).map(lambda tenth: tenth / 10)
 
 
@@ -23,6 +24,7 @@ def verdicts(scores: Sequence[float | None]) -> list[Judgement | None]:
     return [None if score is None else Judgement(score, "x", "why") for score in scores]
 
 
+@bootstrapped
 @given(st.lists(st.tuples(st.integers(-5, 95), tenths), min_size=20, max_size=30).filter(lambda r: len({*r}) > 2))
 def test_a_correlation_does_not_depend_on_the_scale(pairs: list[tuple[int, float]]) -> None:
     people, judge = zip(*pairs, strict=True)
@@ -34,6 +36,7 @@ def test_a_correlation_does_not_depend_on_the_scale(pairs: list[tuple[int, float
     assert -1 - 1e-9 <= found.value <= 1 + 1e-9
 
 
+@bootstrapped
 @given(st.lists(st.integers(0, 10), min_size=20, max_size=30, unique=False).filter(lambda grades: len({*grades}) > 2))
 def test_who_orders_as_people_do_agrees_wholly_and_who_reverses_not_at_all(grades: list[int]) -> None:
     people = [float(grade + 1) for grade in grades]
