@@ -54,7 +54,7 @@ def init(
     On a terminal it asks which column holds the answer, what the model should do, and which model to take. The
     configuration says in comments what was guessed and how to change it.
 
-    \\b
+    \b
     Examples:
       promptflow init tickets.csv
       promptflow init tickets.csv --target department --input message --model openai/<model> --yes
