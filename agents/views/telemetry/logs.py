@@ -32,7 +32,7 @@ from protocols.budget.budget_scope import Notice
 from protocols.budget.ledger import Attempt
 from protocols.errors import ModelError, ProgramFailed, TemperatureRefused
 from protocols.files.prompt_file import readable
-from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
+from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault, Missing
 from protocols.task import Task
 from protocols.text import one_line, printable, redact
 
@@ -47,6 +47,14 @@ TRACE = 20
 """Most lines of a traceback, the last."""
 IDS = 5
 """Most ids of examples in one entry."""
+NO_CRITIQUE: Mapping[Missing, str] = {
+    "unreadable": "the critic's reply has no <critique>, or was cut off in it",
+    "refused": "the provider refused the critic's request",
+    "too long": "the critic's request is longer than its model's window",
+    "call": "the call to the critic's model failed",
+    "budget": "a cap refused the call to the critic's model",
+}
+"""What a person is told of a critique that is missing."""
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 """The console's level by the number of -v. The file holds info and above, and debug if the console does."""
 
@@ -220,7 +228,7 @@ class RunLog:
 
     def _criticised(self, critique: Critique) -> None:
         if critique.missing:
-            self._log.warning("no critique", assignment=critique.assignment, why=critique.missing)
+            self._log.warning("no critique", assignment=critique.assignment, why=NO_CRITIQUE[critique.missing])
         if critique.assignment == FIRST and (long := critique.evaluation.too_long):
             self._log.warning("left out: too long for the task's model", examples=len(long), ids=long[:IDS])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import orjson
@@ -17,7 +17,7 @@ from rich.console import Console
 from agents.views.telemetry.logs import LONGEST, RunLog, open_log
 from protocols.budget.ledger import Attempt
 from protocols.errors import RateLimited, ServerFailed, StorageFailed, TemperatureRefused
-from protocols.messages import Candidate, Critique, Envelope, Evaluation
+from protocols.messages import Candidate, Critique, Envelope, Evaluation, Missing
 from protocols.prompt import Prompt, Section
 
 unhurried = settings(deadline=None, max_examples=100)
@@ -146,7 +146,11 @@ def test_a_prompt_is_logged_whole_at_debug_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("critique", "says"),
     [
-        (Critique(3, Evaluation(3, PLAIN, (1.0,), True, 0.0, 0.0, 1, 0), {}, missing="unreadable"), "unreadable"),
+        *(
+            (Critique(3, Evaluation(3, PLAIN, (1.0,), True, 0.0, 0.0, 1, 0), {}, missing=missing), "the critic")
+            for missing in get_args(Missing)
+            if missing
+        ),
         (Critique(0, Evaluation(0, PLAIN, (None,), True, 0.0, 0.0, 0, 0, too_long=("v-7",)), {}), "v-7"),
     ],
 )
